@@ -3,6 +3,7 @@
 pub mod time;
 pub mod wire;
 pub mod mptcp;
+pub mod track;
 
 #[doc(hidden)]
 pub mod testkit;

@@ -1,0 +1,157 @@
+//! An established MPTCP connection: two hosts that know each other's key.
+
+use std::net::IpAddr;
+
+use arrayvec::ArrayVec;
+
+use crate::mptcp::hmac::{self, JoinSide};
+use crate::mptcp::option::{AddAddr, Announced, Proof};
+use crate::mptcp::{Key, Nonce, Token, Version};
+use crate::track::commit::News;
+
+/// Announced addresses that are remembered of each host; Linux announces at most 8. Beyond, the oldest is forgotten,
+/// and with it that its id was taken.
+const ANNOUNCED_MAX: usize = 8;
+
+type Addresses = ArrayVec<Announced, ANNOUNCED_MAX>;
+
+/// A host of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// Who sent the first SYN.
+    Opener,
+    /// Who answered it.
+    Acceptor,
+}
+
+impl Side {
+    pub(super) const fn other(self) -> Self {
+        match self {
+            Self::Opener => Self::Acceptor,
+            Self::Acceptor => Self::Opener,
+        }
+    }
+}
+
+/// Something of each host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sides<T> {
+    pub(super) opener: T,
+    pub(super) acceptor: T,
+}
+
+impl<T> Sides<T> {
+    pub(super) const fn at(&self, side: Side) -> &T {
+        match side {
+            Side::Opener => &self.opener,
+            Side::Acceptor => &self.acceptor,
+        }
+    }
+
+    pub(super) const fn at_mut(&mut self, side: Side) -> &mut T {
+        match side {
+            Side::Opener => &mut self.opener,
+            Side::Acceptor => &mut self.acceptor,
+        }
+    }
+}
+
+/// What is remembered of a connection.
+#[derive(Clone, Debug)]
+pub(super) struct Connection {
+    pub(super) version: Version,
+    pub(super) keys: Sides<Key>,
+    pub(super) tokens: Sides<Token>,
+    /// The addresses of the first subflow.
+    pub(super) hosts: Sides<IpAddr>,
+    /// Subflows that were ever opened; the next one gets this number.
+    pub(super) subflows_opened: u16,
+    /// Subflows in the table, lingering ones too; the connection goes with the last.
+    pub(super) subflows: u16,
+    /// Subflows that are open.
+    pub(super) subflows_open: u16,
+    pub(super) data_fin: Sides<bool>,
+    /// MP_FASTCLOSE, or DATA_FIN of both: nobody can join any more.
+    pub(super) ended: bool,
+    announced: Option<Box<Sides<Addresses>>>,
+}
+
+impl Connection {
+    pub(super) fn new(version: Version, keys: Sides<Key>, hosts: Sides<IpAddr>) -> Self {
+        let tokens = Sides { opener: keys.opener.token(version), acceptor: keys.acceptor.token(version) };
+        Self {
+            version,
+            keys,
+            tokens,
+            hosts,
+            subflows_opened: 0,
+            subflows: 0,
+            subflows_open: 0,
+            data_fin: Sides::default(),
+            ended: false,
+            announced: None,
+        }
+    }
+
+    /// The proof by which `prover` joins, or answers a join (RFC 8684 3.2). `nonces` are of prover and verifier.
+    pub(super) fn join_proof(&self, prover: Side, nonces: (Nonce, Nonce)) -> [u8; 20] {
+        let proving = JoinSide { key: *self.keys.at(prover), nonce: nonces.0 };
+        let verifying = JoinSide { key: *self.keys.at(prover.other()), nonce: nonces.1 };
+        hmac::join(self.version, proving, verifying)
+    }
+
+    /// Whether `sender` could have announced this.
+    pub(super) fn vouches(&self, sender: Side, add: &AddAddr) -> bool {
+        match add.proof {
+            Proof::None => self.version == Version::V0,
+            Proof::Echo => self.version == Version::V1,
+            Proof::Hmac(received) => {
+                let computed =
+                    hmac::add_addr(*self.keys.at(sender), *self.keys.at(sender.other()), &add.announced);
+                self.version == Version::V1 && hmac::equal(&received, &computed)
+            }
+        }
+    }
+
+    /// Whether `sender` uses that id for another address.
+    pub(super) fn contradicts(&self, sender: Side, announced: &Announced) -> bool {
+        self.announced.as_ref().is_some_and(|known| {
+            known
+                .at(sender)
+                .iter()
+                .any(|known| known.address_id == announced.address_id && known != announced)
+        })
+    }
+
+    /// Whether `side` is known to have that address.
+    pub(super) fn is_at(&self, side: Side, addr: IpAddr) -> bool {
+        let announced = |known: &Sides<Addresses>| known.at(side).iter().any(|known| known.addr == addr);
+        *self.hosts.at(side) == addr || self.announced.as_deref().is_some_and(announced)
+    }
+
+    /// Takes in what `news.side` said; `true` when that ended the connection.
+    pub(super) fn hear(&mut self, news: &News) -> bool {
+        *self.data_fin.at_mut(news.side) |= news.data_fin;
+        self.ended |= news.fastclose || (self.data_fin.opener && self.data_fin.acceptor);
+        if let Some(announced) = news.announced {
+            self.announce(news.side, announced);
+        }
+        self.withdraw(news.side, &news.removed);
+        self.ended
+    }
+
+    fn announce(&mut self, sender: Side, announced: Announced) {
+        let known = self.announced.get_or_insert_default().at_mut(sender);
+        known.retain(|known| known.address_id != announced.address_id);
+        if known.is_full() {
+            known.remove(0);
+        }
+        known.push(announced);
+    }
+
+    fn withdraw(&mut self, sender: Side, address_ids: &[u8]) {
+        if let Some(known) = &mut self.announced {
+            known.at_mut(sender).retain(|known| !address_ids.contains(&known.address_id));
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Forgetting: what ended or was silent too long leaves the tables, in bounded work.
+
+use std::time::Duration;
+
+use crate::time::Timestamp;
+use crate::track::Tracker;
+
+/// A handshake is forgotten so long after its SYN: the kernel's own conntrack gives a SYN/ACK 60 s.
+pub(super) const HANDSHAKE: Duration = Duration::from_secs(60);
+
+/// A closed subflow lingers as long as Linux keeps a connection without subflows (`net.mptcp.close_timeout`): within this
+/// time a host may join again with what it has (RFC 8684 3.8, break before make).
+pub(super) const LINGER: Duration = Duration::from_secs(60);
+
+/// A closed subflow of a connection that is over lingers for retransmissions alone.
+pub(super) const ENDED: Duration = Duration::from_secs(10);
+
+/// How exactly the age of a subflow is known: a busy one is written to once in this time, not for each segment.
+pub(super) const SEEN_STEP: Duration = Duration::from_secs(1);
+
+/// Entries of each table that one tick looks at, 2 ms at most. At four ticks a second all handshakes that fit by default
+/// are seen within a second, a million subflows within 16; so much later than its time an entry may go.
+const LOOKS_MAX: usize = 1 << 14;
+
+impl Tracker {
+    /// Forgets what is due among the next 16 384 entries of each table. Returns how many it forgot.
+    pub fn expire(&self, now: Timestamp) -> usize {
+        let handshakes = self
+            .handshakes
+            .look_further(LOOKS_MAX, |handshake| handshake.is_due(now))
+            .into_iter()
+            .filter(|pair| self.handshakes.remove_if(pair, |handshake| handshake.is_due(now)).is_some())
+            .count();
+        let subflows = self
+            .subflows
+            .look_further(LOOKS_MAX, |subflow| subflow.is_due(now, self.idle))
+            .into_iter()
+            .filter(|&pair| self.remove_subflow(pair, |subflow| subflow.is_due(now, self.idle)))
+            .count();
+        handshakes.saturating_add(subflows)
+    }
+}

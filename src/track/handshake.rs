@@ -1,0 +1,78 @@
+//! Handshakes under way: each state is named for what it awaits, and holds what is known then.
+
+use arrayvec::ArrayVec;
+
+use crate::mptcp::{Key, Nonce, Token, Version};
+use crate::time::Timestamp;
+use crate::track::ConnectionId;
+use crate::track::connections::Side;
+use crate::track::expiry::HANDSHAKE;
+use crate::wire::End;
+
+/// SYN/ACKs with different keys for one SYN that are remembered: a server that uses SYN cookies chooses a key for each
+/// retransmission, and the client takes the first that arrives.
+pub(super) const ANSWERS_MAX: usize = 4;
+
+/// A handshake that went on so far.
+#[derive(Clone, Debug)]
+pub(super) struct Handshake {
+    /// At which end of the pair the SYN was sent.
+    pub(super) opener: End,
+    /// The SYN's sequence number: a retransmission has the same, a new connection by the same ports another.
+    pub(super) isn: u32,
+    /// When the SYN came.
+    pub(super) since: Timestamp,
+    pub(super) state: State,
+}
+
+impl Handshake {
+    /// Whether its time is over.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        now.since(self.since) >= HANDSHAKE
+    }
+
+    /// Whether a SYN from that end, with that sequence number, is this handshake's own, sent again.
+    pub(super) fn is_opened_by(&self, end: End, isn: u32) -> bool {
+        self.opener == end && self.isn == isn
+    }
+}
+
+/// What is awaited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Nothing: the SYN went on without its options, and so does whatever follows.
+    Stripped,
+    /// The SYN/ACK.
+    ExpectAnswer { connection: ConnectionId, offer: Offer },
+    /// The third ACK, or the first data, with both keys.
+    ExpectKeys {
+        connection: ConnectionId,
+        offer: Offer,
+        version: Version,
+        answers: ArrayVec<Key, ANSWERS_MAX>,
+    },
+    /// The SYN/ACK of a join.
+    ExpectJoinAnswer { token: Token, nonce: Nonce },
+    /// The third ACK of a join.
+    ExpectJoinProof { join: Join },
+}
+
+/// What a SYN with MP_CAPABLE said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Offer {
+    /// The version asked for.
+    pub(super) version: u8,
+    /// The opener's key, which version 0 sends here.
+    pub(super) key: Option<Key>,
+}
+
+/// A join whose SYN/ACK proved to which connection it belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Join {
+    pub(super) connection: ConnectionId,
+    pub(super) token: Token,
+    /// Which host of the connection opens the subflow.
+    pub(super) initiator: Side,
+    pub(super) initiator_nonce: Nonce,
+    pub(super) acceptor_nonce: Nonce,
+}

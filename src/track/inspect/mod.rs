@@ -1,0 +1,110 @@
+//! Looking: how a segment stands to the tables, and what they would learn from it. Nothing is changed here.
+
+mod opening;
+mod joining;
+mod established;
+
+use crate::mptcp::{Signals, Step};
+use crate::time::Timestamp;
+use crate::track::commit::Lesson;
+use crate::track::handshake::Handshake;
+use crate::track::{ConnectionId, Standing, SubflowId, Tracker};
+use crate::wire::{End, Packet, Pair, Segment};
+
+/// How a segment stands to what is remembered.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// The one thing that matters most.
+    pub standing: Standing,
+    /// Its connection; of a join that is not verified yet, the one that its token names.
+    pub connection: Option<ConnectionId>,
+    /// Its subflow.
+    pub subflow: Option<SubflowId>,
+    /// The version in its MP_CAPABLE, else that of its connection.
+    pub version: Option<u8>,
+    /// What was decided of its flow with the SYN.
+    pub decided: Option<Course>,
+    /// Both hosts have acknowledged data at the data level on this subflow (law 4).
+    pub both_acked: bool,
+    pub(super) lesson: Lesson,
+}
+
+/// What was decided of a flow with its SYN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Course {
+    /// It speaks MPTCP.
+    Accepted,
+    /// It speaks plain TCP.
+    Stripped,
+}
+
+impl Finding {
+    const fn new(standing: Standing) -> Self {
+        Self {
+            standing,
+            connection: None,
+            subflow: None,
+            version: None,
+            decided: None,
+            both_acked: false,
+            lesson: Lesson::Nothing,
+        }
+    }
+
+    fn accepted(standing: Standing) -> Self {
+        Self { decided: Some(Course::Accepted), ..Self::new(standing) }
+    }
+
+    fn stripped(standing: Standing) -> Self {
+        Self { decided: Some(Course::Stripped), ..Self::new(standing) }
+    }
+
+    fn of(self, connection: ConnectionId) -> Self {
+        Self { connection: Some(connection), ..self }
+    }
+
+    fn of_first(self, connection: ConnectionId) -> Self {
+        Self { subflow: Some(SubflowId(0)), ..self.of(connection) }
+    }
+
+    fn version(self, version: u8) -> Self {
+        Self { version: Some(version), ..self }
+    }
+
+    fn teaches(self, lesson: Lesson) -> Self {
+        Self { lesson, ..self }
+    }
+}
+
+/// The segment that is looked at.
+struct View<'v> {
+    now: Timestamp,
+    packet: &'v Packet<'v>,
+    signals: &'v Signals,
+    pair: Pair,
+    /// At which end of the pair its sender sits.
+    end: End,
+}
+
+impl Tracker {
+    /// How a segment with these options stands to what is remembered. Changes nothing; a join's third ACK costs most,
+    /// one HMAC for each connection that its token can name.
+    pub fn inspect(&self, now: Timestamp, packet: &Packet<'_>, signals: &Signals) -> Finding {
+        let (pair, end) = packet.flow.pair();
+        let view = View { now, packet, signals, pair, end };
+        match signals.step(packet.segment) {
+            Step::Offer(capable) => self.offer(&view, capable).version(capable.version),
+            Step::Answer(capable) => self.answer(&view, capable).version(capable.version),
+            Step::Keys(capable) => self.keys(&view, capable).version(capable.version),
+            Step::JoinOffer { token, nonce } => self.join_offer(&view, token, nonce),
+            Step::JoinAnswer { hmac, nonce } => self.join_answer(&view, &hmac, nonce),
+            Step::JoinProof { hmac } => self.join_proof(&view, &hmac),
+            Step::Other if packet.segment != Segment::Syn => self.later(&view, Standing::UnknownConnection),
+            Step::Other | Step::Plain => self.later(&view, Standing::Plain),
+        }
+    }
+
+    fn handshake(&self, pair: Pair) -> Option<Handshake> {
+        self.handshakes.read(&pair, Handshake::clone)
+    }
+}

@@ -1,0 +1,107 @@
+//! Floor 2: what the gate remembers of connections, and how a segment stands to it.
+//!
+//! Two tables hold flows: handshakes under way, short-lived and cheap to lose, and subflows of established
+//! connections. A forged SYN can only ever touch the first. Connections are found by id, and by the tokens of their
+//! two hosts.
+
+pub mod standing;
+mod table;
+mod connections;
+mod handshake;
+mod subflows;
+mod tokens;
+mod expiry;
+mod commit;
+mod inspect;
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+pub use commit::Passed;
+pub use inspect::{Course, Finding};
+pub use standing::{ConnectionId, FallbackCause, Standing, StandingSet, SubflowId};
+
+use crate::wire::Pair;
+use connections::Connection;
+use handshake::Handshake;
+use subflows::Subflow;
+use table::Table;
+use tokens::Tokens;
+
+/// Subflows that fit for each connection that fits: Linux opens at most 8 beside the first (`ip mptcp limits`), two is
+/// what hosts with two links use.
+const SUBFLOWS_PER_CONNECTION: usize = 4;
+
+/// How much is remembered at most, and how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections; beyond, new ones are stripped to plain TCP. A connection takes about 530 bytes.
+    pub connections_max: usize,
+    /// Handshakes under way; beyond, new connections are stripped to plain TCP, new joins rejected.
+    pub handshakes_max: usize,
+    /// Seconds without a segment after which a subflow is forgotten; in mode `control` the gate sees no data, so this is
+    /// as long as conntrack keeps an established flow: five days.
+    pub idle_secs: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections_max: 1 << 20, handshakes_max: 1 << 16, idle_secs: 5 * 24 * 3600 }
+    }
+}
+
+/// How much is remembered now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// MPTCP connections that are open.
+    pub connections: usize,
+    /// Subflows that are open.
+    pub subflows: usize,
+    /// Handshakes under way.
+    pub handshakes: usize,
+}
+
+/// The memory of the gate, shared by all workers.
+#[derive(Debug)]
+pub struct Tracker {
+    handshakes: Table<Pair, Handshake>,
+    subflows: Table<Pair, Subflow>,
+    connections: Table<ConnectionId, Connection>,
+    tokens: Tokens,
+    /// Silence after which a subflow is forgotten.
+    idle: Duration,
+    last_connection: AtomicU64,
+}
+
+impl Tracker {
+    /// A memory that is empty.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            handshakes: Table::new(limits.handshakes_max),
+            subflows: Table::new(limits.connections_max.saturating_mul(SUBFLOWS_PER_CONNECTION)),
+            connections: Table::new(limits.connections_max),
+            tokens: Tokens::default(),
+            idle: Duration::from_secs(u64::from(limits.idle_secs)),
+            last_connection: AtomicU64::new(0),
+        }
+    }
+
+    /// What is remembered now, without what lingers after its end.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            connections: self.connections.open(),
+            subflows: self.subflows.open(),
+            handshakes: self.handshakes.len(),
+        }
+    }
+
+    /// Whether another handshake, and the connection that it leads to, could be remembered.
+    pub fn has_room_for_connection(&self) -> bool {
+        self.connections.has_room() && self.has_room_for_subflow()
+    }
+
+    /// Whether another handshake, and the subflow that it leads to, could be remembered.
+    pub fn has_room_for_subflow(&self) -> bool {
+        self.handshakes.has_room() && self.subflows.has_room()
+    }
+}
