@@ -4,6 +4,9 @@ pub mod time;
 pub mod wire;
 pub mod mptcp;
 pub mod track;
+pub mod rules;
+
+pub mod live;
 
 #[doc(hidden)]
 pub mod testkit;

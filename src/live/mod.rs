@@ -1,0 +1,3 @@
+//! Rules as they live on disk.
+
+pub mod load;
