@@ -5,6 +5,7 @@ pub mod wire;
 pub mod mptcp;
 pub mod track;
 pub mod rules;
+pub mod engine;
 
 pub mod live;
 
