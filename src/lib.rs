@@ -9,5 +9,7 @@ pub mod engine;
 
 pub mod live;
 
+pub mod replay;
+
 #[doc(hidden)]
 pub mod testkit;
