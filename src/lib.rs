@@ -7,8 +7,13 @@ pub mod track;
 pub mod rules;
 pub mod engine;
 
+pub mod clock;
 pub mod live;
+pub mod marks;
+pub mod metrics;
 
+pub mod attach;
+pub mod queue;
 pub mod replay;
 
 #[doc(hidden)]

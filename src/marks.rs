@@ -1,0 +1,14 @@
+//! The three bits by which the kernel's rules and the gate speak of packets and connections.
+//!
+//! All rules look at these bits alone and leave the other 29 as they are. They are high bits because marks are mostly
+//! small numbers, or the low halves that container networks take.
+
+/// On a packet: the gate watches its connection. The rules save it to the connection (connmark), and from then on the
+/// kernel queues the SYN/ACK, FIN and RST of that connection too, which carry no MPTCP once it fell back.
+pub const WATCHED: u32 = 0x1000_0000;
+
+/// On a packet: a reset that the gate sent itself; it skips the queue.
+pub const RESET: u32 = 0x2000_0000;
+
+/// On a packet: nftables chose it for iptables to queue; the gate takes the bit off again.
+pub const PREFILTER: u32 = 0x4000_0000;

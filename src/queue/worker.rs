@@ -1,0 +1,204 @@
+//! One thread, one queue: receive, decide, answer.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+use nfq::{Message, Queue};
+use rustix::io::Errno;
+
+use crate::engine::{Decision, Engine, Fate, Ingress, Verdict, enforce};
+use crate::metrics::QueueMetrics;
+use crate::queue::interfaces::Interfaces;
+use crate::queue::report::Report;
+use crate::queue::resets::ResetSockets;
+use crate::queue::{QueueError, QueueOptions, kernel_queues, socket};
+use crate::wire::edit::ChecksumState;
+use crate::wire::reset::Reset;
+use crate::{clock, marks};
+
+/// How long a worker that stops goes on answering what waits; a full queue takes a few milliseconds.
+const DRAIN_MAX: Duration = Duration::from_secs(1);
+
+/// Whole packets: nfq's copy range.
+const COPY_BYTES: u16 = u16::MAX;
+
+/// Serves one queue.
+pub struct Worker {
+    number: u16,
+    queue: Queue,
+    socket: OwnedFd,
+    resets: ResetSockets,
+    interfaces: Interfaces,
+    report: Report,
+    /// No packet was seen yet: those queued while the queue was configured may still wait.
+    fresh: bool,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    /// Binds and configures a queue in the calling thread's network namespace, and opens the sockets for resets.
+    /// Kernel rules go in afterwards, so that no packet meets a queue that is half set up.
+    ///
+    /// # Errors
+    /// When the queue is somebody else's, a capability is missing, or the kernel cannot queue.
+    pub fn bind(options: QueueOptions) -> Result<Self, QueueError> {
+        let number = options.number;
+        let setup = |step| move |source| QueueError::Setup { number, step, source };
+        let resets = ResetSockets::open()?;
+        let (mut queue, socket) = socket::open().map_err(|source| QueueError::unopened(number, source))?;
+        socket::tune(&socket).map_err(setup("socket options"))?;
+        queue.bind(number).map_err(|source| QueueError::unbound(number, source))?;
+        queue.set_copy_range(number, COPY_BYTES).map_err(setup("copy range"))?;
+        queue.set_recv_gso(number, true).map_err(setup("GSO"))?;
+        queue.set_fail_open(number, options.fail_open).map_err(setup("fail-open"))?;
+        queue.set_queue_max_len(number, options.packets_max).map_err(setup("queue length"))?;
+        Ok(Self {
+            number,
+            queue,
+            socket,
+            resets,
+            interfaces: Interfaces::default(),
+            report: Report::new(),
+            fresh: true,
+        })
+    }
+
+    /// Receives, decides and answers until `stop` is set, which it notices within a tenth of a second; then answers what
+    /// waits, for a second at most, and gives the queue up. No error ends it.
+    ///
+    /// Take the kernel rules out first: what comes after the queue is given up is lost where they do not say `bypass`.
+    pub fn run(mut self, engine: &Engine, metrics: &QueueMetrics, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            self.step(engine, metrics);
+        }
+        self.queue.set_nonblocking(true);
+        let until = clock::now().after(DRAIN_MAX);
+        while self.step(engine, metrics) && clock::now() < until {}
+        if let Err(error) = self.queue.unbind(self.number) {
+            self.report.error(clock::now(), "unbinding the queue", &error);
+        }
+    }
+
+    /// Answers one packet, if there is one: false when none waits.
+    fn step(&mut self, engine: &Engine, metrics: &QueueMetrics) -> bool {
+        match self.queue.recv() {
+            Ok(message) => self.answer(engine, metrics, message),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // A verdict that the kernel refused, a full buffer: neither is a reason to stop.
+            Err(error) => self.survive(metrics, "receiving from the queue", &error),
+        }
+        true
+    }
+
+    fn answer(&mut self, engine: &Engine, metrics: &QueueMetrics, mut message: Message) {
+        self.requeue_missed(metrics, &message);
+        let began = clock::now();
+        let ingress = Ingress {
+            input: self.interfaces.name(began, &self.socket, message.get_indev()),
+            output: self.interfaces.name(began, &self.socket, message.get_outdev()),
+            checksum: checksum(&message),
+        };
+        let decision = engine.decide(began, &ingress, message.get_payload());
+        metrics.record(&decision, clock::now().since(began));
+
+        let resets = settle(&decision, &mut message);
+        if let Err(error) = self.queue.verdict(message) {
+            self.survive(metrics, "sending a verdict", &error);
+        }
+        self.reset(&decision, &resets, metrics);
+        self.report.decision(began, &decision);
+    }
+
+    fn reset(&mut self, decision: &Decision, resets: &[Reset], metrics: &QueueMetrics) {
+        let Verdict::Reject(plan) = decision.verdict else { return };
+        let mut sent = 0;
+        for reset in resets {
+            match self.resets.send(reset) {
+                Ok(()) => sent += 1,
+                Err(error) => self.survive(metrics, "sending a reset", &error),
+            }
+        }
+        metrics.resets_sent(plan.reason, sent);
+    }
+
+    /// Ids count from 1 when a queue is bound, so a higher first one tells of packets that nobody received.
+    fn requeue_missed(&mut self, metrics: &QueueMetrics, first: &Message) {
+        let missed = first.get_packet_id().saturating_sub(1);
+        if std::mem::take(&mut self.fresh)
+            && missed > 0
+            && let Err(error) = socket::requeue(&self.socket, self.number, missed)
+        {
+            self.survive(metrics, "calling back packets from before the start", &error);
+        }
+    }
+
+    fn survive(&mut self, metrics: &QueueMetrics, step: &'static str, error: &io::Error) {
+        metrics.queue_error();
+        self.report.error(clock::now(), step, error);
+    }
+}
+
+fn checksum(message: &Message) -> ChecksumState {
+    if message.is_checksum_ready() { ChecksumState::Complete } else { ChecksumState::Partial }
+}
+
+/// Carries the decision out on the message. What is accepted keeps its bytes untouched, since bytes once borrowed for
+/// writing are all sent back.
+fn settle(decision: &Decision, message: &mut Message) -> ArrayVec<Reset, 2> {
+    let watched = decision.findings.is_some_and(|findings| findings.watched);
+    let mark = message.get_nfmark() & !marks::PREFILTER | if watched { marks::WATCHED } else { 0 };
+    if mark != message.get_nfmark() {
+        message.set_nfmark(mark);
+    }
+    let cut = message.get_original_len() > message.get_payload().len();
+    let egress = match decision.verdict {
+        Verdict::Accept => {
+            message.set_verdict(nfq::Verdict::Accept);
+            return ArrayVec::new();
+        }
+        // The kernel would take the part for the whole and lose the rest.
+        Verdict::Strip(_) if cut => {
+            message.set_verdict(nfq::Verdict::Drop);
+            return ArrayVec::new();
+        }
+        Verdict::Strip(_) | Verdict::Reject(_) | Verdict::Drop => {
+            enforce(decision, message.get_payload_mut())
+        }
+    };
+    message.set_verdict(match egress.fate {
+        Fate::Unchanged | Fate::Rewritten => nfq::Verdict::Accept,
+        Fate::Lost => nfq::Verdict::Drop,
+    });
+    egress.resets
+}
+
+impl QueueError {
+    fn unopened(number: u16, source: io::Error) -> Self {
+        match Errno::from_io_error(&source) {
+            Some(Errno::PROTONOSUPPORT | Errno::AFNOSUPPORT) => Self::NoKernelSupport { source },
+            _ => Self::Setup { number, step: "opening its socket", source },
+        }
+    }
+
+    /// The kernel says EPERM both to who may not configure and of a queue that another one holds.
+    fn unbound(number: u16, source: io::Error) -> Self {
+        let holder = || kernel_queues().ok()?.into_iter().find(|queue| queue.number == number);
+        match Errno::from_io_error(&source) {
+            Some(Errno::PERM | Errno::BUSY) => match holder() {
+                Some(queue) => Self::InUse { number, port: queue.port },
+                None => Self::NoNetAdmin { number },
+            },
+            Some(Errno::INVAL | Errno::OPNOTSUPP) => Self::NoKernelSupport { source },
+            _ => Self::Setup { number, step: "binding", source },
+        }
+    }
+}
