@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod attach;
 pub mod queue;
 pub mod replay;
+pub mod serve;
 
 #[doc(hidden)]
 pub mod testkit;

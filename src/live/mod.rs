@@ -1,3 +1,4 @@
-//! Rules as they live on disk.
+//! Rules as they live on disk: read whole, watched, and swapped under traffic.
 
 pub mod load;
+pub mod watch;
