@@ -16,6 +16,7 @@ pub mod attach;
 pub mod queue;
 pub mod replay;
 pub mod serve;
+pub mod lab;
 
 #[doc(hidden)]
 pub mod testkit;

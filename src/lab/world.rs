@@ -1,0 +1,194 @@
+//! The topology: a client with a link of 50 and one of 100 Mbit/s, a router, a server.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process;
+
+use serde::Serialize;
+
+use crate::lab::LabError;
+use crate::lab::netns::Netns;
+
+/// The port of the lab's server.
+const SERVER_PORT: u16 = 5001;
+
+/// An IP version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// IPv4.
+    #[default]
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+}
+
+/// One of the client's links.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Link {
+    /// The interface in the client's namespace.
+    pub(super) name: &'static str,
+    /// Its other end, in the router's.
+    router_end: &'static str,
+    /// Its rate, in both directions.
+    pub(super) mbit: u32,
+    /// The number of its network.
+    network: u8,
+}
+
+/// The client's links; the first one has its default route.
+pub(super) const LINKS: [Link; 2] = [
+    Link { name: "link50", router_end: "to-link50", mbit: 50, network: 1 },
+    Link { name: "link100", router_end: "to-link100", mbit: 100, network: 2 },
+];
+
+/// The number of the server's network.
+const SERVER_NETWORK: u8 = 3;
+
+/// Host number of the router in each network.
+const ROUTER: u8 = 1;
+/// Host number of the client or the server.
+const GUEST: u8 = 2;
+
+impl Family {
+    /// Its name in sentences.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "IPv4",
+            Self::Ipv6 => "IPv6",
+        }
+    }
+
+    /// The program that shows and changes its packet filter.
+    pub(super) const fn iptables(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "iptables",
+            Self::Ipv6 => "ip6tables",
+        }
+    }
+
+    const fn flag(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "-4",
+            Self::Ipv6 => "-6",
+        }
+    }
+
+    fn addr(self, network: u8, host: u8) -> IpAddr {
+        match self {
+            Self::Ipv4 => Ipv4Addr::new(10, 0, network, host).into(),
+            Self::Ipv6 => Ipv6Addr::new(0xfd00, 0, 0, network.into(), 0, 0, 0, host.into()).into(),
+        }
+    }
+
+    /// An `ip address add` that counts at once: the lab's networks have nobody to collide with.
+    fn add_addr(self, network: u8, host: u8, interface: &str) -> String {
+        let addr = self.addr(network, host);
+        match self {
+            Self::Ipv4 => format!("address add {addr}/24 dev {interface}\nlink set {interface} up\n"),
+            Self::Ipv6 => format!("address add {addr}/64 dev {interface} nodad\nlink set {interface} up\n"),
+        }
+    }
+}
+
+/// Three namespaces and what connects them; they go when this value does.
+#[derive(Debug)]
+pub(super) struct World {
+    /// Which IP version its addresses have.
+    pub(super) family: Family,
+    /// Has [`LINKS`].
+    pub(super) client: Netns,
+    /// Where the gate runs.
+    pub(super) router: Netns,
+    /// Has one link without a limit.
+    pub(super) server: Netns,
+}
+
+impl World {
+    /// Builds it; half of one is taken down again.
+    pub(super) fn build(family: Family) -> Result<Self, LabError> {
+        let named = |role| Netns::create(format!("mpg{}-{role}", process::id()));
+        let world = Self { family, client: named("c")?, router: named("r")?, server: named("s")? };
+        for namespace in [&world.client, &world.router, &world.server] {
+            settle(namespace)?;
+        }
+        world.router.set("ipv4/ip_forward", "1")?;
+        world.router.set("ipv6/conf/all/forwarding", "1")?;
+        world.ip(&world.router, &world.router_lines())?;
+        world.ip(&world.client, &world.client_lines())?;
+        world.ip(&world.server, &world.server_lines())?;
+        for link in LINKS {
+            limit(&world.client, link.name, link.mbit)?;
+            limit(&world.router, link.router_end, link.mbit)?;
+        }
+        Ok(world)
+    }
+
+    /// Where the server listens.
+    pub(super) fn server_addr(&self) -> SocketAddr {
+        SocketAddr::new(self.family.addr(SERVER_NETWORK, GUEST), SERVER_PORT)
+    }
+
+    /// The client's address on `link`.
+    pub(super) fn client_addr(&self, link: &Link) -> IpAddr {
+        self.family.addr(link.network, GUEST)
+    }
+
+    fn ip(&self, namespace: &Netns, lines: &str) -> Result<(), LabError> {
+        namespace.tool("ip", &[self.family.flag(), "-batch", "-"], lines).map(drop)
+    }
+
+    fn router_lines(&self) -> String {
+        let (client, server) = (&self.client.name, &self.server.name);
+        let mut lines = String::from("link set lo up\n");
+        for Link { name, router_end, network, .. } in LINKS {
+            lines += &format!("link add {router_end} type veth peer name {name} netns {client}\n");
+            lines += &self.family.add_addr(network, ROUTER, router_end);
+        }
+        lines += &format!("link add to-server type veth peer name uplink netns {server}\n");
+        lines + &self.family.add_addr(SERVER_NETWORK, ROUTER, "to-server")
+    }
+
+    fn client_lines(&self) -> String {
+        let mut lines = String::from("link set lo up\nmptcp limits set subflows 4 add_addr_accepted 4\n");
+        for Link { name, network, .. } in LINKS {
+            let (own, via) = (self.family.addr(network, GUEST), self.family.addr(network, ROUTER));
+            lines += &self.family.add_addr(network, GUEST, name);
+            lines += &format!("rule add from {own} table {network}\n");
+            lines += &format!("route add default via {via} dev {name} table {network}\n");
+            lines += &format!("route add default via {via} dev {name} metric {network}\n");
+        }
+        let [_, Link { name, network, .. }] = LINKS;
+        lines + &format!("mptcp endpoint add {} dev {name} subflow\n", self.family.addr(network, GUEST))
+    }
+
+    fn server_lines(&self) -> String {
+        let via = self.family.addr(SERVER_NETWORK, ROUTER);
+        let mut lines = String::from("link set lo up\nmptcp limits set subflows 4 add_addr_accepted 4\n");
+        lines += &self.family.add_addr(SERVER_NETWORK, GUEST, "uplink");
+        lines + &format!("route add default via {via} dev uplink\n")
+    }
+}
+
+/// Settings that the lab's judgement needs, whatever the machine's own are.
+fn settle(namespace: &Netns) -> Result<(), LabError> {
+    let settings = [
+        ("mptcp/enabled", "1"),
+        // One scene's losses must not turn MPTCP off for the next one.
+        ("mptcp/blackhole_timeout", "0"),
+        ("ipv4/conf/all/rp_filter", "0"),
+        ("ipv4/conf/default/rp_filter", "0"),
+        ("ipv6/conf/all/accept_dad", "0"),
+        ("ipv6/conf/default/accept_dad", "0"),
+        ("ipv6/conf/all/disable_ipv6", "0"),
+        ("ipv6/conf/default/disable_ipv6", "0"),
+    ];
+    settings.iter().try_for_each(|(key, value)| namespace.set(key, value))
+}
+
+/// The rate of what leaves by `interface`; the burst lets a whole GSO packet through.
+fn limit(namespace: &Netns, interface: &str, mbit: u32) -> Result<(), LabError> {
+    let rate = format!("{mbit}mbit");
+    let tbf = ["tbf", "rate", &rate, "burst", "128kb", "latency", "50ms"];
+    let args: Vec<_> = ["qdisc", "add", "dev", interface, "root"].into_iter().chain(tbf).collect();
+    namespace.tool("tc", &args, "").map(drop)
+}
