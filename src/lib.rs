@@ -1,4 +1,36 @@
-//! mpgate, a firewall filter for Multipath TCP.
+//! mpgate, a firewall filter for Multipath TCP: the kernel hands it packets through NFQUEUE; it reads every TCP option,
+//! ties each MP_JOIN to its connection, and accepts, strips or rejects by the operator's rules.
+//!
+//! A packet climbs the floors and leaves by the door that it came in. Each floor adds one typed value and knows nothing
+//! of what is above it:
+//!
+//! | floor | value | it knows |
+//! |---|---|---|
+//! | [`wire`] | [`wire::Packet`] | what the bytes say (RFC 9293, 791, 8200) |
+//! | [`mptcp`] | [`mptcp::Signals`] | what option kind 30 means (RFC 8684, 6824) |
+//! | [`track`] | [`track::Standing`] | what is remembered of keys, tokens and subflows |
+//! | [`rules`] | [`rules::Hit`] | what the operator wants |
+//! | [`engine`] | [`engine::Decision`] | what is done, and why |
+//!
+//! The doors are [`queue`] (the kernel's packets) and [`replay`] (a capture's), which climb the very same stairs;
+//! [`attach`] brings packets to the queue, [`serve`] tells Prometheus, [`lab`] shows it all with real kernels, and
+//! [`cli`] knows them all.
+//!
+//! Invariant: what is below [`engine`], and the engine, takes no clock, randomness or I/O: time is an argument, and
+//! replay decides as production does.
+//!
+//! Invariant: no bytes of a packet panic the gate.
+//!
+//! Invariant: a strip overwrites option bytes with NOPs, and moves nothing.
+//!
+//! Invariant: what was refused teaches nothing; what was stripped teaches only what went on.
+//!
+//! Invariant: a connection keeps what was decided at its SYN, whatever rules are loaded later.
+//!
+//! Invariant: every table, queue, loop and wait has a limit beside it.
+//!
+//! Where to start: [`engine::Engine::decide`], which is the packet's whole day; then `tests/decisions`, which is what it
+//! decides.
 
 pub mod time;
 pub mod wire;
@@ -17,6 +49,8 @@ pub mod queue;
 pub mod replay;
 pub mod serve;
 pub mod lab;
+
+pub mod cli;
 
 #[doc(hidden)]
 pub mod testkit;

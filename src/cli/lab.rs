@@ -1,0 +1,78 @@
+//! `mpgate lab`: shows on this machine, in network namespaces, what the gate does to real MPTCP.
+
+use std::io::{Write, stderr, stdout};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use bytesize::ByteSize;
+
+use crate::lab::{self, Family, LabError, Options, SCENES};
+
+/// Try the gate on real MPTCP connections, in network namespaces that are gone afterwards.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = scenes_help())]
+pub(super) struct Args {
+    /// Only these scenes
+    #[arg(long = "scene", value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u8).range(1..=7))]
+    scenes: Vec<u8>,
+
+    /// Bytes to move in a scene, as 50M or 1GiB; by default what takes six to eight seconds
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    bytes: Option<ByteSize>,
+
+    /// IPv6 instead of IPv4
+    #[arg(long)]
+    ipv6: bool,
+
+    /// Print the results as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// A second subflow joins after some round trips, and its window has to grow.
+const BYTES_MIN: ByteSize = ByteSize::mb(10);
+/// Two hours over both links.
+const BYTES_MAX: ByteSize = ByteSize::gb(100);
+
+/// What a shell makes of SIGINT.
+const INTERRUPTED: u8 = 130;
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let options = Options {
+        scenes: if args.scenes.is_empty() {
+            SCENES.iter().map(|scene| scene.number).collect()
+        } else {
+            args.scenes.clone()
+        },
+        bytes: args.bytes.map(|size| size.as_u64()),
+        family: if args.ipv6 { Family::Ipv6 } else { Family::Ipv4 },
+    };
+    let report = match lab::run(&options) {
+        Ok(report) => report,
+        Err(LabError::Interrupted) => {
+            writeln!(stderr(), "interrupted; what the lab made is gone").ok();
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let text = if args.json { serde_json::to_string_pretty(&report)? } else { report.to_string() };
+    writeln!(stdout(), "{text}").context("writing the results")?;
+    Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn size(text: &str) -> Result<ByteSize, String> {
+    match text.parse::<ByteSize>() {
+        Ok(size) if size < BYTES_MIN => {
+            Err(format!("too little to judge both links by; at least {}", BYTES_MIN.display().si()))
+        }
+        Ok(size) if size > BYTES_MAX => {
+            Err(format!("more than anyone waits for; at most {}", BYTES_MAX.display().si()))
+        }
+        parsed => parsed,
+    }
+}
+
+fn scenes_help() -> String {
+    let scenes = SCENES.iter().map(|scene| format!("\n  {} {}", scene.number, scene.title));
+    format!("Scenes:{}", scenes.collect::<String>())
+}
