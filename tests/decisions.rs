@@ -4,9 +4,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use mpgate::engine::Reason;
+use mpgate::engine::{Reason, enforce};
+use mpgate::mptcp::{Subtype, signals};
 use mpgate::rules::{self, RuleSet, Source};
 use mpgate::testkit::script::{Played, play};
+use mpgate::wire::Packet;
 
 fn compile(text: &str) -> RuleSet {
     let source = Source { path: "script".to_owned(), text: text.to_owned() };
@@ -37,4 +39,16 @@ fn every_reason_is_reached() {
     let reached: BTreeSet<_> = scripts().iter().map(|played| played.decision.reason).collect();
     let missing: Vec<_> = Reason::ALL.into_iter().filter(|reason| !reached.contains(reason)).collect();
     assert!(missing.is_empty(), "no case reaches {missing:?}");
+}
+
+#[test]
+fn what_holds_a_connection_together_stays_when_something_malformed_goes() {
+    let script = "rules\n[policy]\nmalformed = \"strip\"\nend\n\
+        c>s syn mp_capable\ns>c syn_ack mp_capable\nc>s ack mp_capable\n\
+        c>s data dss ack map + raw 1e0550ffff + mp_prio";
+    let mut last = play(script, compile).pop().unwrap();
+    enforce(&last.decision, &mut last.bytes);
+    let packet = Packet::parse(&last.bytes).unwrap();
+    let left: Vec<_> = signals(&packet).subtypes.iter().collect();
+    assert_eq!(left, [Subtype::Dss]);
 }

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use crate::engine::{Reason, ResetPlan, Verdict};
-use crate::mptcp::{Malformed, ResetReason, Signals, Subtype, SubtypeSet};
+use crate::mptcp::{MptcpOption, ResetReason, Signal, Signals, Subtype, SubtypeSet};
 use crate::rules::{Action, Facts, Hit, Policy, RuleLabel, RuleSet};
 use crate::track::{Course, Finding, Standing, Tracker};
-use crate::wire::{Packet, Segment, Unparsed};
+use crate::wire::{OptionMask, Packet, Segment, Unparsed};
 
 /// What is judged.
 pub(super) struct Subject<'s> {
@@ -34,11 +34,9 @@ impl Judgement {
 
 /// Judges a segment.
 pub(super) fn judge(rules: &RuleSet, subject: &Subject<'_>, tracker: &Tracker) -> Judgement {
-    if let Some(malformed) = subject.signals.malformed() {
-        return judge_malformed(rules.policy.malformed, subject, malformed);
-    }
-    if let Some(decided) = decided(subject) {
-        return decided;
+    let settled = malformed(rules.policy.malformed, subject).or_else(|| decided(subject));
+    if let Some(settled) = settled {
+        return settled;
     }
     let judgement = match rules.first_match(subject.facts) {
         Some(hit) => spoken(&hit, subject),
@@ -75,6 +73,18 @@ impl Subject<'_> {
         self.strip(self.signals.subtypes)
     }
 
+    /// What was malformed, and with it what was not judged; but what holds a connection together stays (law 2).
+    fn strip_malformed(&self) -> Verdict {
+        let held = |signal: &&Signal| {
+            matches!(
+                signal.option,
+                Ok(MptcpOption::Dss(_) | MptcpOption::Fail(_) | MptcpOption::Fastclose(_))
+            )
+        };
+        let loose = self.signals.list.iter().filter(|signal| !held(signal));
+        Verdict::Strip(loose.fold(OptionMask::EMPTY, |mask, signal| mask.and(signal.span)))
+    }
+
     fn has(&self, subtype: Subtype) -> bool {
         self.signals.subtypes.contains(subtype)
     }
@@ -87,14 +97,17 @@ impl Subject<'_> {
 
 /// RFC 8684 3.1 has receivers ignore MP_CAPABLE in a form that they do not know: then the gate does what they would,
 /// for a drop would cost the client's host its MPTCP (law 7). What no stack may ever send is refused as policy says.
-fn judge_malformed(action: Action, subject: &Subject<'_>, malformed: Malformed) -> Judgement {
+///
+/// Where it is accepted, the options beside it are judged as ever; nobody gets a forged join past by adding nonsense.
+fn malformed(action: Action, subject: &Subject<'_>) -> Option<Judgement> {
+    let ignored = subject.signals.malformed()?.is_ignored_by_receivers();
     let verdict = match action {
-        Action::Accept => Verdict::Accept,
-        Action::Strip => subject.strip_all(),
-        Action::Drop | Action::Reject { .. } if malformed.is_ignored_by_receivers() => subject.strip_all(),
+        Action::Accept => return None,
+        Action::Strip => subject.strip_malformed(),
+        Action::Drop | Action::Reject { .. } if ignored => subject.strip_malformed(),
         Action::Drop | Action::Reject { .. } => Verdict::Drop,
     };
-    Judgement::new(verdict, Reason::Malformed)
+    Some(Judgement::new(verdict, Reason::Malformed))
 }
 
 /// A flow whose SYN was stripped stays plain; a SYN that was accepted is accepted again (law 1).
