@@ -17,12 +17,17 @@ impl Tracker {
         let known = self.handshake(view.pair).filter(|known| known.is_opened_by(view.end, view.packet.seq));
         match known.map(|known| known.state) {
             Some(State::Stripped) => Finding::stripped(Standing::NewConnection),
-            Some(State::ExpectAnswer { connection, .. } | State::ExpectKeys { connection, .. }) => {
-                Finding::accepted(Standing::NewConnection).of_first(connection)
-            }
-            Some(State::ExpectJoinAnswer { .. } | State::ExpectJoinProof { .. }) | None => {
-                Finding::new(Standing::NewConnection).teaches(Lesson::Offer(offer))
-            }
+            Some(
+                State::ExpectAnswer { connection, offer: known }
+                | State::ExpectKeys { connection, offer: known, .. },
+            ) if known == offer => Finding::accepted(Standing::NewConnection).of_first(connection),
+            Some(
+                State::ExpectAnswer { .. }
+                | State::ExpectKeys { .. }
+                | State::ExpectJoinAnswer { .. }
+                | State::ExpectJoinProof { .. },
+            )
+            | None => Finding::new(Standing::NewConnection).teaches(Lesson::Offer(offer)),
         }
     }
 
