@@ -18,6 +18,7 @@ install_missing() {
     shift 2
   done
   [ ${#packages[@]} -gt 0 ] || return 0
+  mapfile -t packages < <(printf '%s\n' "${packages[@]}" | sort -u)
   command -v apt-get >/dev/null || die "install these first, there is no apt-get here: ${packages[*]}"
   say "installing ${packages[*]}"
   apt-get update -qq
