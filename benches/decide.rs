@@ -116,6 +116,10 @@ fn decisions(c: &mut Criterion) {
         b.iter(|| decide(&engine, Timestamp::ZERO, next.next().unwrap()));
     });
 
+    group.bench_function("tick over 10000 connections, nothing due", |b| {
+        b.iter(|| engine.expire(Timestamp::ZERO));
+    });
+
     let mut gate = Gate { engine: filled(), now: Timestamp::ZERO };
     let syns = row(|client| client.join(50_000, Segment::Syn));
     group.bench_function("mp_join syn", |b| b.iter_custom(|times| gate.timed(times, &[], &syns)));

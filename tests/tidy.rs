@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 const FLOORS: [&str; 6] = ["time", "wire", "mptcp", "track", "rules", "engine"];
 
 /// Shared by the doors, above all floors; a closet may import floors and the closets that it is built on.
-const CLOSETS: [(&str, &[&str]); 5] =
-    [("clock", &[]), ("marks", &[]), ("metrics", &[]), ("live", &["metrics"]), ("config", &["attach"])];
+const CLOSETS: [(&str, &[&str]); 4] =
+    [("clock", &[]), ("marks", &[]), ("metrics", &[]), ("live", &["metrics"])];
 
 /// Neighbours that never import each other.
 const DOORS: [&str; 5] = ["queue", "attach", "replay", "serve", "lab"];

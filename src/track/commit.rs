@@ -84,7 +84,7 @@ impl News {
 pub enum Passed {
     /// As it came.
     Whole,
-    /// Without the options that were found in it.
+    /// Without some of its options, or all.
     Stripped,
 }
 

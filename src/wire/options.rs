@@ -17,10 +17,9 @@ pub struct RawOption<'p> {
     pub kind: u8,
     /// Offset of the kind byte from the start of the option area.
     pub at: usize,
-    /// The option with kind and length. One byte longer or shorter than its length field never: a length that is
-    /// below two or reaches out of the area gives the rest of the area here, and `broken`.
+    /// The option with kind and length, as long as its length field says; the rest of the area where that is `broken`.
     pub bytes: &'p [u8],
-    /// The length field cannot be true; receivers stop reading here.
+    /// The length field is below two or reaches out of the area; receivers stop reading here.
     pub broken: bool,
 }
 
