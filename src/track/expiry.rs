@@ -18,8 +18,9 @@ pub(super) const ENDED: Duration = Duration::from_secs(10);
 /// How exactly the age of a subflow is known: a busy one is written to once in this time, not for each segment.
 pub(super) const SEEN_STEP: Duration = Duration::from_secs(1);
 
-/// Entries of each table that one tick looks at; 37 ns each in the bench `decide`, so 0.6 ms a table. At four ticks a second all handshakes that fit by default
-/// are seen within a second, a million subflows within 16; so much later than its time an entry may go.
+/// Entries of each table that one tick looks at; 37 ns each in the bench `decide`, so 0.6 ms a table. At four ticks a
+/// second all handshakes that fit by default are seen within a second, a million subflows within 16; so much later than
+/// its time an entry may go.
 const LOOKS_MAX: usize = 1 << 14;
 
 impl Tracker {
