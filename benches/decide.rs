@@ -12,7 +12,7 @@ use mpgate::mptcp::hmac::{self, JoinSide};
 use mpgate::mptcp::option::{Capable, CapableFlags, DataNumber, Dss, Join, Mapping};
 use mpgate::mptcp::{Key, MptcpOption, Nonce, Version};
 use mpgate::rules::RuleSet;
-use mpgate::testkit::packet::Draft;
+use mpgate::script::packet::Draft;
 use mpgate::time::Timestamp;
 use mpgate::track::Limits;
 use mpgate::wire::{Endpoint, Flow, Segment};

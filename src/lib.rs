@@ -14,7 +14,8 @@
 //!
 //! The doors are [`queue`] (the kernel's packets) and [`replay`] (a capture's), which climb the very same stairs;
 //! [`attach`] brings packets to the queue, [`serve`] tells Prometheus, [`lab`] shows it all with real kernels, and
-//! [`cli`] knows them all.
+//! [`cli`] knows them all. Closets that several share stand beside them: [`script`] is the language of conversations, in
+//! which tests and traces are written.
 //!
 //! Invariant: what is below [`engine`], and the engine, takes no clock, randomness or I/O: time is an argument, and
 //! replay decides as production does.
@@ -43,6 +44,7 @@ pub mod clock;
 pub mod live;
 pub mod marks;
 pub mod metrics;
+pub mod script;
 
 pub mod attach;
 pub mod queue;
@@ -51,6 +53,3 @@ pub mod serve;
 pub mod lab;
 
 pub mod cli;
-
-#[doc(hidden)]
-pub mod testkit;

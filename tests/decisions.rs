@@ -7,7 +7,7 @@ use std::fs;
 use mpgate::engine::{Reason, enforce};
 use mpgate::mptcp::{Subtype, signals};
 use mpgate::rules::{self, RuleSet, Source};
-use mpgate::testkit::script::{Played, play};
+use mpgate::script::conversation::{Played, play};
 use mpgate::wire::Packet;
 
 fn compile(text: &str) -> RuleSet {

@@ -7,7 +7,7 @@ use mpgate::engine::{Engine, Ingress, Mode};
 use mpgate::mptcp::option::{Capable, CapableFlags};
 use mpgate::mptcp::{Key, MptcpOption};
 use mpgate::rules::RuleSet;
-use mpgate::testkit::packet::Draft;
+use mpgate::script::packet::Draft;
 use mpgate::time::Timestamp;
 use mpgate::track::Limits;
 use mpgate::wire::{Endpoint, Flow, Segment};

@@ -4,8 +4,8 @@
 use mpgate::engine::{Engine, Ingress, Mode, enforce};
 use mpgate::mptcp;
 use mpgate::rules::RuleSet;
-use mpgate::testkit::packet::Draft;
-use mpgate::testkit::script::play;
+use mpgate::script::packet::Draft;
+use mpgate::script::conversation::play;
 use mpgate::time::Timestamp;
 use mpgate::track::{Counts, Limits};
 use mpgate::wire::edit::{ChecksumState, blank};

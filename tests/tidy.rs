@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 const FLOORS: [&str; 6] = ["time", "wire", "mptcp", "track", "rules", "engine"];
 
 /// Shared by the doors, above all floors; a closet may import floors and the closets that it is built on.
-const CLOSETS: [(&str, &[&str]); 4] =
-    [("clock", &[]), ("marks", &[]), ("metrics", &[]), ("live", &["metrics"])];
+const CLOSETS: [(&str, &[&str]); 5] =
+    [("clock", &[]), ("marks", &[]), ("metrics", &[]), ("live", &["metrics"]), ("script", &[])];
 
 /// Neighbours that never import each other.
 const DOORS: [&str; 5] = ["queue", "attach", "replay", "serve", "lab"];
@@ -76,9 +76,6 @@ fn allowed(room: &str, import: &str) -> bool {
     if let Some(at) = floor(room) {
         return floor(import).is_some_and(|import| import < at);
     }
-    if room == "testkit" {
-        return floor(import).is_some();
-    }
     if let Some((_, closets)) = CLOSETS.iter().find(|(closet, _)| *closet == room) {
         return floor(import).is_some() || closets.contains(&import);
     }
@@ -102,7 +99,7 @@ fn every_room_has_its_place() {
         FLOORS.contains(&room)
             || DOORS.contains(&room)
             || CLOSETS.iter().any(|(closet, _)| *closet == room)
-            || matches!(room, "cli" | "lib" | "main" | "testkit")
+            || matches!(room, "cli" | "lib" | "main")
     };
     let strangers: Vec<_> =
         files().into_iter().filter(|file| !known(&file.room)).map(|file| file.path).collect();

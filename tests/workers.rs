@@ -10,7 +10,7 @@ use mpgate::mptcp::hmac::{self, JoinSide};
 use mpgate::mptcp::option::{Capable, CapableFlags, Join};
 use mpgate::mptcp::{Key, MptcpOption, Nonce, Version};
 use mpgate::rules::RuleSet;
-use mpgate::testkit::packet::Draft;
+use mpgate::script::packet::Draft;
 use mpgate::time::Timestamp;
 use mpgate::track::{Counts, Limits};
 use mpgate::wire::{Endpoint, Flow, Segment};

@@ -242,7 +242,7 @@ fn fragment_offset(ip: &LaxIpSlice<'_>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::packet::segment;
+    use crate::script::packet::segment;
 
     const V4: (&str, &str) = ("10.0.1.2:4000", "10.0.3.2:443");
     const V6: (&str, &str) = ("[2001:db8:1::2]:4000", "[2001:db8:3::2]:443");

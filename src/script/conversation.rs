@@ -27,7 +27,7 @@ use crate::mptcp::option::{
 };
 use crate::mptcp::{Key, MptcpOption, Nonce, ResetReason, Token, Version};
 use crate::rules::{InterfaceName, RuleSet};
-use crate::testkit::packet::Draft;
+use crate::script::packet::Draft;
 use crate::time::Timestamp;
 use crate::track::{Counts, Limits};
 use crate::wire::{Endpoint, Flow, Pair, Segment};

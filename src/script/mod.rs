@@ -1,4 +1,4 @@
-//! For tests and benches: the one packet builder, and the reader of decision scripts.
+//! The language in which conversations of MPTCP hosts are written, and the one packet builder.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -6,5 +6,5 @@
     reason = "a test that is written wrong shall stop, and say where"
 )]
 
+pub mod conversation;
 pub mod packet;
-pub mod script;
