@@ -83,7 +83,7 @@ impl Client {
         let flow = self.flow(port);
         let flow = if segment == Segment::SynAck { flow.reversed() } else { flow };
         let timestamps = [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2];
-        Draft::new(flow, segment).with_raw(&timestamps[2..]).with(option).build()
+        Draft::new(flow, segment).with_raw(&timestamps[2..]).with(option).build().unwrap()
     }
 }
 

@@ -34,7 +34,7 @@ fn capable(number: u32, segment: Segment) -> Vec<u8> {
     let flow = Flow { src: client, dst: server };
     let flow = if segment == Segment::SynAck { flow.reversed() } else { flow };
     let capable = Capable { version: 1, flags: CapableFlags(1), sender_key, receiver_key, data: None };
-    Draft::new(flow, segment).with(&MptcpOption::Capable(capable)).build()
+    Draft::new(flow, segment).with(&MptcpOption::Capable(capable)).build().unwrap()
 }
 
 #[test]

@@ -4,8 +4,9 @@
 use mpgate::engine::{Engine, Ingress, Mode, enforce};
 use mpgate::mptcp;
 use mpgate::rules::RuleSet;
+use mpgate::script::Script;
 use mpgate::script::packet::Draft;
-use mpgate::script::conversation::play;
+use mpgate::script::play::play;
 use mpgate::time::Timestamp;
 use mpgate::track::{Counts, Limits};
 use mpgate::wire::edit::{ChecksumState, blank};
@@ -46,7 +47,7 @@ fn areas() -> impl Strategy<Value = Vec<u8>> {
 fn packets() -> impl Strategy<Value = Vec<u8>> {
     (flows(), segments(), areas(), proptest::collection::vec(any::<u8>(), 0..200), any::<u32>()).prop_map(
         |(flow, segment, options, payload, seq)| {
-            Draft { options, payload, seq, ..Draft::new(flow, segment) }.build()
+            Draft { options, payload, seq, ..Draft::new(flow, segment) }.build().unwrap()
         },
     )
 }
@@ -116,7 +117,7 @@ proptest! {
     #[test]
     fn nothing_is_left_once_all_is_silent(lines in proptest::collection::vec(lines(), 1..120)) {
         let script = format!("{}\nwait 432001\nwait 432001\nwait 61\nx>y syn", lines.join("\n"));
-        let last = play(&script, |_| RuleSet::default()).pop().unwrap();
+        let last = play(Script::parse(&script).unwrap(), |_| RuleSet::default()).pop().unwrap();
         prop_assert_eq!(last.counts, Counts::default());
     }
 

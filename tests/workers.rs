@@ -50,7 +50,7 @@ fn life(number: usize) -> Vec<Vec<u8>> {
     let draft = |(flow, segment, option): (Flow, _, Option<MptcpOption>)| {
         let flow = if segment == Segment::SynAck { flow.reversed() } else { flow };
         let draft = Draft::new(flow, segment);
-        option.map_or(draft.clone(), |option| draft.with(&option)).build()
+        option.map_or(draft.clone(), |option| draft.with(&option)).build().unwrap()
     };
     steps.map(draft).into()
 }

@@ -1,9 +1,7 @@
 //! Joins that nobody who knows the keys would send, from a raw socket in the client's namespace.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use arrayvec::ArrayVec;
-use etherparse::PacketBuilder;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::lab::capture::Seen;
@@ -11,19 +9,14 @@ use crate::lab::world::{LINKS, World};
 use crate::lab::{LabError, doing};
 use crate::mptcp::option::Join;
 use crate::mptcp::{MptcpOption, Nonce, Token};
-use crate::wire::Flow;
-
-/// The longest forged segment: an IPv6 header, a TCP header, the MP_JOIN of a third ACK.
-const SEGMENT_MAX: usize = 40 + 20 + 24;
+use crate::script::packet::Draft;
+use crate::wire::{Flow, Segment};
 
 /// Any nonce will do.
 const NONCE: Nonce = Nonce(0x6d70_6721);
 
 /// Any initial sequence number will do.
 const ISN: u32 = 0x1000_0000;
-
-/// Hosts start at 64.
-const HOP_LIMIT: u8 = 64;
 
 /// An attacker at the client's second address, with a port of its own.
 #[derive(Debug)]
@@ -61,37 +54,13 @@ impl Forger {
 
     fn send(&self, seq: u32, ack: Option<u32>, join: Join) -> Result<(), LabError> {
         let sending = || doing("sending a forged segment");
-        let bytes = self.segment(seq, ack, join).map_err(sending())?;
+        let segment = if ack.is_some() { Segment::Ack } else { Segment::Syn };
+        let draft = Draft { seq, ack: ack.unwrap_or(0), ..Draft::new(self.flow, segment) };
+        let draft = draft.with(&MptcpOption::Join(join));
+        let bytes = draft.build().map_err(std::io::Error::other).map_err(sending())?;
         // The kernel takes the port from the header, and refuses one in an IPv6 address here.
         let to = SocketAddr::new(self.flow.dst.addr, 0);
         self.socket.send_to(&bytes, &to.into()).map(drop).map_err(sending())
-    }
-
-    fn segment(&self, seq: u32, ack: Option<u32>, join: Join) -> std::io::Result<ArrayVec<u8, SEGMENT_MAX>> {
-        let Flow { src, dst } = self.flow;
-        let ip = match (src.addr, dst.addr) {
-            (IpAddr::V4(src), IpAddr::V4(dst)) => PacketBuilder::ipv4(src.octets(), dst.octets(), HOP_LIMIT),
-            (src, dst) => PacketBuilder::ipv6(v6_octets(src), v6_octets(dst), HOP_LIMIT),
-        };
-        let tcp = ip.tcp(src.port, dst.port, seq, u16::MAX);
-        let tcp = match ack {
-            Some(ack) => tcp.ack(ack),
-            None => tcp.syn(),
-        };
-        let option = MptcpOption::Join(join).emit();
-        let mut bytes = ArrayVec::new();
-        tcp.options_raw(&option)
-            .map_err(std::io::Error::other)?
-            .write(&mut bytes, &[])
-            .map_err(std::io::Error::other)?;
-        Ok(bytes)
-    }
-}
-
-fn v6_octets(addr: IpAddr) -> [u8; 16] {
-    match addr {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-        IpAddr::V6(v6) => v6.octets(),
     }
 }
 

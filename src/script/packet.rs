@@ -1,12 +1,15 @@
 //! The one packet builder.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use etherparse::PacketBuilder;
 
 use crate::mptcp::MptcpOption;
 use crate::wire::options::AREA_MAX;
-use crate::wire::{Endpoint, Flow, Segment};
+use crate::wire::{Flow, Segment};
+
+/// Hosts start at 64.
+const HOP_LIMIT: u8 = 64;
 
 /// A TCP segment in the making.
 #[derive(Clone, Debug)]
@@ -25,13 +28,24 @@ pub struct Draft {
     pub payload: Vec<u8>,
 }
 
-/// A segment between two addresses such as `10.0.1.2:4000` or `[2001:db8::1]:443`.
-///
-/// # Panics
-/// When one of them is none.
-pub fn segment(src: &str, dst: &str, segment: Segment) -> Draft {
-    let end = |text: &str| Endpoint::from(text.parse::<SocketAddr>().expect("an address with a port"));
-    Draft::new(Flow { src: end(src), dst: end(dst) }, segment)
+/// Why a draft is no packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unbuildable {
+    /// One end is IPv4, the other IPv6.
+    #[error("one end is IPv4, the other IPv6")]
+    Families,
+    /// The option area is longer than a data offset can say.
+    #[error("options of {len} bytes; a TCP header has room for {AREA_MAX}")]
+    Options {
+        /// With padding.
+        len: usize,
+    },
+    /// The packet is longer than its IP header can say.
+    #[error("{len} bytes of payload are too many for one packet")]
+    Payload {
+        /// Behind the TCP header.
+        len: usize,
+    },
 }
 
 impl Draft {
@@ -68,13 +82,15 @@ impl Draft {
 
     /// The IP packet; options are padded with End of Option List, as stacks do.
     ///
-    /// # Panics
-    /// When the options are too long, or the ends are of two families.
-    pub fn build(&self) -> Vec<u8> {
+    /// # Errors
+    /// When the ends are of two families, or something is too long.
+    pub fn build(&self) -> Result<Vec<u8>, Unbuildable> {
         let ip = match (self.flow.src.addr, self.flow.dst.addr) {
-            (IpAddr::V4(src), IpAddr::V4(dst)) => PacketBuilder::ipv4(src.octets(), dst.octets(), 64),
-            (IpAddr::V6(src), IpAddr::V6(dst)) => PacketBuilder::ipv6(src.octets(), dst.octets(), 64),
-            _ => panic!("one end is IPv4, the other IPv6"),
+            (IpAddr::V4(src), IpAddr::V4(dst)) => PacketBuilder::ipv4(src.octets(), dst.octets(), HOP_LIMIT),
+            (IpAddr::V6(src), IpAddr::V6(dst)) => PacketBuilder::ipv6(src.octets(), dst.octets(), HOP_LIMIT),
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
+                return Err(Unbuildable::Families);
+            }
         };
         let tcp = ip.tcp(self.flow.src.port, self.flow.dst.port, self.seq, 65_000);
         let tcp = match self.segment {
@@ -86,9 +102,36 @@ impl Draft {
         };
         let mut options = self.options.clone();
         options.resize(options.len().next_multiple_of(4), 0);
-        assert!(options.len() <= AREA_MAX, "options of {} bytes", options.len());
-        let mut bytes = Vec::new();
-        tcp.options_raw(&options).expect("they fit").write(&mut bytes, &self.payload).expect("it fits");
-        bytes
+        let too_long = |_refused| Unbuildable::Options { len: options.len() };
+        let tcp = tcp.options_raw(&options).map_err(too_long)?;
+        let len = self.payload.len();
+        let mut bytes = Vec::with_capacity(tcp.size(len));
+        tcp.write(&mut bytes, &self.payload).map_err(|_refused| Unbuildable::Payload { len })?;
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Endpoint;
+
+    fn flow(src: &str, dst: &str) -> Flow {
+        let end = |addr: &str| Endpoint { addr: addr.parse().unwrap(), port: 443 };
+        Flow { src: end(src), dst: end(dst) }
+    }
+
+    #[test]
+    fn what_fits_into_no_packet_is_refused() {
+        let v4 = Draft::new(flow("10.0.0.1", "10.0.0.2"), Segment::Data);
+        let v6 = Draft::new(flow("2001:db8::1", "2001:db8::2"), Segment::Data);
+        let mixed = Draft::new(flow("10.0.0.1", "2001:db8::2"), Segment::Data);
+        assert_eq!(mixed.build(), Err(Unbuildable::Families));
+        for (draft, most) in [(v4, 65_495), (v6, 65_515)] {
+            assert_eq!(draft.clone().with_raw(&[1; 41]).build(), Err(Unbuildable::Options { len: 44 }));
+            assert!(draft.clone().with_payload(most).build().is_ok());
+            let len = most + 1;
+            assert_eq!(draft.with_payload(len).build(), Err(Unbuildable::Payload { len }));
+        }
     }
 }

@@ -241,14 +241,21 @@ fn fragment_offset(ip: &LaxIpSlice<'_>) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
-    use crate::script::packet::segment;
+    use crate::script::packet::Draft;
 
     const V4: (&str, &str) = ("10.0.1.2:4000", "10.0.3.2:443");
     const V6: (&str, &str) = ("[2001:db8:1::2]:4000", "[2001:db8:3::2]:443");
 
+    fn draft(ends: (&str, &str), segment: Segment) -> Draft {
+        let [src, dst] = [ends.0, ends.1].map(|end| end.parse::<SocketAddr>().unwrap().into());
+        Draft::new(Flow { src, dst }, segment)
+    }
+
     fn syn(ends: (&str, &str)) -> Vec<u8> {
-        segment(ends.0, ends.1, Segment::Syn).with_seq(7).with_raw(&[30, 4, 1, 1]).build()
+        draft(ends, Segment::Syn).with_seq(7).with_raw(&[30, 4, 1, 1]).build().unwrap()
     }
 
     /// Puts extension headers between the IPv6 header and TCP.
@@ -316,7 +323,7 @@ mod tests {
     #[test]
     fn payload_that_was_cut_off_is_counted_as_the_header_says() {
         for ends in [V4, V6] {
-            let mut bytes = segment(ends.0, ends.1, Segment::Data).with_payload(1000).build();
+            let mut bytes = draft(ends, Segment::Data).with_payload(1000).build().unwrap();
             bytes.truncate(bytes.len() - 900);
             let packet = Packet::parse(&bytes).unwrap();
             assert_eq!((packet.payload_len, packet.cut), (1000, true));
@@ -328,21 +335,21 @@ mod tests {
         let mut bytes = syn(V4);
         bytes.extend([0; 10]);
         assert_eq!(Packet::parse(&bytes).unwrap().segment, Segment::Syn);
-        let ack = segment(V4.0, V4.1, Segment::Ack).build();
+        let ack = draft(V4, Segment::Ack).build().unwrap();
         assert_eq!(Packet::parse(&[ack, vec![0; 6]].concat()).unwrap().payload_len, 0);
     }
 
     /// A GSO packet of more than 64 KiB says 0 in its length field (BIG TCP).
     #[test]
     fn a_length_of_zero_means_all_that_there_is() {
-        let mut bytes = segment(V4.0, V4.1, Segment::Data).with_payload(1000).build();
+        let mut bytes = draft(V4, Segment::Data).with_payload(1000).build().unwrap();
         bytes[2..4].copy_from_slice(&[0, 0]);
         assert_eq!(Packet::parse(&bytes).unwrap().payload_len, 1000);
     }
 
     #[test]
     fn syn_and_fin_count_in_the_sequence() {
-        let fin = segment(V4.0, V4.1, Segment::Fin).with_payload(10).with_seq(u32::MAX).build();
+        let fin = draft(V4, Segment::Fin).with_payload(10).with_seq(u32::MAX).build().unwrap();
         assert_eq!(Packet::parse(&fin).unwrap().seq_end(), 10);
     }
 }
