@@ -11,7 +11,7 @@ use prometheus::{
 
 use crate::engine::{Decision, Findings, Reason, Verdict};
 use crate::mptcp::{ResetReason, Subtype};
-use crate::rules::RuleSet;
+use crate::rules::{RuleLabel, RuleSet};
 use crate::track::{Counts, FallbackCause, Standing};
 
 /// Upper bounds of `mpgate_decision_seconds`. A known connection takes some 100 ns, a join that is verified 2 µs; what is
@@ -82,6 +82,7 @@ impl JoinResult {
             | Standing::KeyChanged
             | Standing::AddressAnnounced
             | Standing::AnnouncementForged
+            | Standing::AnnouncementUnproven
             | Standing::AddressIdConflict
             | Standing::AddressRemoved
             | Standing::PriorityChanged
@@ -268,11 +269,12 @@ impl QueueMetrics {
         if let Some(observed) = decision.observed {
             series.observed.count(observed, decision.reason);
         }
-        if let (Reason::Rule, Some(rule)) = (decision.reason, &decision.rule) {
-            let hits = series.rule_hits.load();
-            if let Some(counter) = hits.get(&rule.name) {
-                counter.inc();
-            }
+        if let Some(trial) = &decision.trial {
+            series.observed.count(trial.verdict, Reason::Rule);
+            series.hit(&trial.rule);
+        }
+        if let Some(rule) = &decision.rule {
+            series.hit(rule);
         }
         if let Some(findings) = &decision.findings {
             series.found(findings, decision.verdict);
@@ -291,6 +293,13 @@ impl QueueMetrics {
 }
 
 impl DecisionSeries {
+    /// Counts that a rule spoke, or, where it only observes, would have spoken.
+    fn hit(&self, rule: &RuleLabel) {
+        if let Some(counter) = self.rule_hits.load().get(&rule.name) {
+            counter.inc();
+        }
+    }
+
     fn new(make: &Maker) -> Self {
         let fallbacks = make.counters(
             "mpgate_fallbacks_total",
@@ -454,11 +463,12 @@ mod tests {
     use super::*;
     use crate::engine::ResetPlan;
     use crate::mptcp::SubtypeSet;
-    use crate::rules::RuleLabel;
+    use crate::rules::{Refusal, RuleLabel};
     use crate::wire::edit::ChecksumState;
     use crate::wire::{Endpoint, Flow, Segment};
 
-    const REJECT: Verdict = Verdict::Reject(ResetPlan { both_sides: false, reason: ResetReason::PROHIBITED });
+    const REJECT: Verdict =
+        Verdict::Reject(ResetPlan { both_sides: false, refusal: Refusal::because(ResetReason::PROHIBITED) });
 
     fn decision(verdict: Verdict, reason: Reason, standing: Standing) -> Decision {
         let end = Endpoint { addr: [192, 0, 2, 1].into(), port: 443 };
@@ -477,7 +487,9 @@ mod tests {
             observed: None,
             reason,
             rule: None,
+            trial: None,
             log: false,
+            mark: None,
             checksum: ChecksumState::Complete,
             findings: Some(findings),
         }

@@ -34,7 +34,7 @@ fn clean_rules_end_with_0_and_are_counted() {
 fn warnings_end_with_1_and_are_drawn() {
     let (code, out, err) = check(&[("a.toml", "# later\n")], &["a.toml"]);
     assert_eq!((code, err.as_str()), (1, ""));
-    assert!(out.starts_with("warning[says_nothing]"), "{out}");
+    assert!(out.starts_with("warning[MG047]"), "{out}");
     assert!(out.ends_with("\n\n1 warning: 0 rules and 0 sets in 1 file\n"), "{out}");
     assert!(!out.contains('\u{1b}'), "colour without a terminal: {out}");
 }
@@ -59,7 +59,7 @@ fn json_has_diagnostics_and_a_summary() {
         check(&[("a.toml", CLEAN), ("b.toml", "[policy]\nx = 1\n")], &["--json", "a.toml", "b.toml"]);
     let outcome: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(code, 1);
-    assert_eq!(outcome.pointer("/diagnostics/0/code").unwrap(), "unknown_key");
+    assert_eq!(outcome.pointer("/diagnostics/0/code").unwrap(), "MG003");
     assert_eq!(outcome.pointer("/diagnostics/0/path").unwrap(), "b.toml");
     assert_eq!(outcome.pointer("/diagnostics/0/line").unwrap(), 2);
     assert_eq!(outcome.pointer("/summary/errors").unwrap(), 1);

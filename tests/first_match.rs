@@ -6,7 +6,8 @@ use std::net::IpAddr;
 
 use mpgate::mptcp::{ResetReason, Subtype, SubtypeSet};
 use mpgate::rules::{Facts, InterfaceName, Source, compile};
-use mpgate::track::{FallbackCause, Standing};
+use mpgate::time::Timestamp;
+use mpgate::track::{FallbackCause, Rates, Standing};
 use mpgate::wire::{Endpoint, Flow, Segment};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -18,7 +19,7 @@ const FACTS_EACH: usize = 100;
 const NETS: [&str; 6] = ["10.0.0.0/30", "10.0.0.2", "10.0.0.0/31", "::/126", "::1", "0.0.0.0/0"];
 const ACTIONS: [&str; 4] = ["accept", "strip", "reject", "drop"];
 const INTERFACES: [&str; 3] = ["eth0", "eth1", "wan"];
-const STANDINGS: [Standing; 20] = [
+const STANDINGS: [Standing; 21] = [
     Standing::Plain,
     Standing::NewConnection,
     Standing::KnownConnection,
@@ -34,6 +35,7 @@ const STANDINGS: [Standing; 20] = [
     Standing::JoinForgedProof,
     Standing::AddressAnnounced,
     Standing::AnnouncementForged,
+    Standing::AnnouncementUnproven,
     Standing::AddressIdConflict,
     Standing::AddressRemoved,
     Standing::PriorityChanged,
@@ -111,15 +113,13 @@ fn facts() -> impl Strategy<Value = Facts> {
         select(STANDINGS.to_vec()),
     )
         .prop_map(|(src, dst, input, segment, list, version, standing)| Facts {
-            flow: Flow { src, dst },
             input: input.and_then(InterfaceName::new),
-            output: None,
-            segment,
             subtypes: list
                 .into_iter()
                 .fold(SubtypeSet::EMPTY, |set, subtype| set.and(SubtypeSet::only(subtype))),
             version,
             standing,
+            ..Facts::of(Flow { src, dst }, segment)
         })
 }
 
@@ -186,6 +186,7 @@ impl Wish {
             Standing::JoinForgedAnswer,
             Standing::JoinForgedProof,
             Standing::AnnouncementForged,
+            Standing::AnnouncementUnproven,
             Standing::KeyChanged,
         ];
         let asks = syn && carried.iter().any(|option| [Subtype::MpCapable, Subtype::MpJoin].contains(option));
@@ -222,7 +223,7 @@ proptest! {
             let expected = wishes.iter().enumerate().find_map(|(name, wish)| {
                 wish.speaks(facts).map(|about| (name.to_string(), wish.action, about))
             });
-            let found = rules.first_match(facts).map(|hit| {
+            let found = rules.first_match(Timestamp::ZERO, facts, &Rates::default()).hit.map(|hit| {
                 (hit.label.name.clone(), hit.action.label(), hit.subtypes.iter().collect::<Vec<_>>())
             });
             prop_assert_eq!(found, expected, "{:?}", facts);

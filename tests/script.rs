@@ -137,12 +137,15 @@ fn a_line_knows_its_door_and_its_time() {
     let text =
         "c>s syn\ninput wan0\noutput lan0\nmark 0x100\npartial\nwait 2\ns>c syn_ack\ncase next\nc>s syn";
     let [first, second, third] = <[Line; 3]>::try_from(lines(text)).unwrap();
-    assert_eq!((first.number, first.now, first.mark), (1, Timestamp::from_nanos(1_000_000), 0));
-    assert_eq!((second.number, second.now, second.mark), (7, Timestamp::from_nanos(2_002_000_000), 0x100));
+    assert_eq!((first.number, first.now, first.ingress.mark), (1, Timestamp::from_nanos(1_000_000), 0));
+    assert_eq!(
+        (second.number, second.now, second.ingress.mark),
+        (7, Timestamp::from_nanos(2_002_000_000), 0x100)
+    );
     assert_eq!(second.ingress.input.unwrap().as_str(), "wan0");
     assert_eq!(second.ingress.output.unwrap().as_str(), "lan0");
     assert_eq!(second.ingress.checksum, ChecksumState::Partial);
-    assert_eq!((third.now, third.mark, third.ingress.input), (first.now, 0, None));
+    assert_eq!((third.now, third.ingress.mark, third.ingress.input), (first.now, 0, None));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::live::load::read;
 use crate::rules::diagnostic::{Look, count, render};
-use crate::rules::{Diagnostic, Severity, Source, compile, reference};
+use crate::rules::{Diagnostic, Severity, compile, reference};
 
 /// Nothing to say against the rules.
 const CLEAN: u8 = 0;
@@ -75,17 +75,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let outcome = Outcome { diagnostics: &diagnostics, summary };
         writeln!(io::stdout().lock(), "{}", serde_json::to_string(&outcome)?)
     } else {
-        print(&diagnostics, &sources, &summary)
+        print(&diagnostics, &summary)
     };
     // Whoever closed the pipe has read enough; the exit code still says how it went.
     printed.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })?;
     Ok(ExitCode::from(if diagnostics.is_empty() { CLEAN } else { FINDINGS }))
 }
 
-fn print(diagnostics: &[Diagnostic], sources: &[Source], summary: &Summary) -> io::Result<()> {
+fn print(diagnostics: &[Diagnostic], summary: &Summary) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if !diagnostics.is_empty() {
-        writeln!(out, "{}", render(diagnostics, sources, look()))?;
+        writeln!(out, "{}", render(diagnostics, look()))?;
     }
     let files = count(summary.files, "file");
     match (summary.rules, summary.sets) {

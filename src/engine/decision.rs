@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::mptcp::{ResetReason, SubtypeSet};
-use crate::rules::{InterfaceName, RuleLabel};
+use crate::mptcp::SubtypeSet;
+use crate::rules::{InterfaceName, Mark, Refusal, RuleLabel};
 use crate::track::{ConnectionId, Standing, SubflowId};
 use crate::wire::edit::ChecksumState;
 use crate::wire::{Flow, OptionMask, Segment};
@@ -15,6 +15,8 @@ pub struct Ingress {
     pub input: Option<InterfaceName>,
     /// The interface that it would leave by.
     pub output: Option<InterfaceName>,
+    /// The mark that it came with.
+    pub mark: u32,
     /// What the kernel says of its checksum.
     pub checksum: ChecksumState,
 }
@@ -37,8 +39,8 @@ pub enum Verdict {
 pub struct ResetPlan {
     /// The receiver knows of the connection too, so it is told as well.
     pub both_sides: bool,
-    /// The reason in MP_TCPRST.
-    pub reason: ResetReason,
+    /// What MP_TCPRST says.
+    pub refusal: Refusal,
 }
 
 impl Verdict {
@@ -71,6 +73,12 @@ pub enum Reason {
     Plain,
     /// A rule spoke.
     Rule,
+    /// An option that `[normalize]` does not allow.
+    Normalized,
+    /// A connection that was accepted with a single path.
+    SinglePath,
+    /// One of `[limits]` is reached.
+    Limit,
     /// `[policy] default` spoke.
     Default,
     /// Decided with its connection's SYN.
@@ -83,6 +91,8 @@ pub enum Reason {
     ForgedJoin,
     /// `[policy] forged_announcement` spoke.
     ForgedAnnouncement,
+    /// `[policy] unproven_announcement` spoke.
+    UnprovenAnnouncement,
     /// `[policy] key_changed` spoke.
     KeyChanged,
     /// `[policy] id_conflict` spoke.
@@ -93,19 +103,23 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::NotTcp,
         Self::Fragment,
         Self::Unreadable,
         Self::Malformed,
         Self::Plain,
         Self::Rule,
+        Self::Normalized,
+        Self::SinglePath,
+        Self::Limit,
         Self::Default,
         Self::Decided,
         Self::MidConnection,
         Self::UnknownJoin,
         Self::ForgedJoin,
         Self::ForgedAnnouncement,
+        Self::UnprovenAnnouncement,
         Self::KeyChanged,
         Self::IdConflict,
         Self::TableFull,
@@ -120,12 +134,16 @@ impl Reason {
             Self::Malformed => "malformed",
             Self::Plain => "plain",
             Self::Rule => "rule",
+            Self::Normalized => "normalized",
+            Self::SinglePath => "single_path",
+            Self::Limit => "limit",
             Self::Default => "default",
             Self::Decided => "decided",
             Self::MidConnection => "mid_connection",
             Self::UnknownJoin => "unknown_join",
             Self::ForgedJoin => "forged_join",
             Self::ForgedAnnouncement => "forged_announcement",
+            Self::UnprovenAnnouncement => "unproven_announcement",
             Self::KeyChanged => "key_changed",
             Self::IdConflict => "id_conflict",
             Self::TableFull => "table_full",
@@ -144,12 +162,27 @@ pub struct Decision {
     pub reason: Reason,
     /// The rule that spoke.
     pub rule: Option<Arc<RuleLabel>>,
+    /// A rule that only observes matched before: which, and what it would have done.
+    pub trial: Option<Trial>,
     /// The rule asks for a log line.
     pub log: bool,
+    /// The packet goes on with this mark, where it goes on.
+    pub mark: Option<Mark>,
     /// What the kernel said of the checksum.
     pub checksum: ChecksumState,
     /// What was read and found; `None` where there is no readable TCP header.
     pub findings: Option<Findings>,
+}
+
+/// What a rule that only observes would have done.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// The rule.
+    pub rule: Arc<RuleLabel>,
+    /// What it would have done.
+    pub verdict: Verdict,
+    /// It asks for a log line.
+    pub log: bool,
 }
 
 /// What was read in a segment and found in the tables.

@@ -3,8 +3,9 @@
 use arrayvec::ArrayVec;
 
 use crate::engine::{Decision, ResetPlan, Verdict};
+use crate::mptcp::MptcpOption;
 use crate::mptcp::option::Tcprst;
-use crate::mptcp::{MptcpOption, ResetReason};
+use crate::rules::Refusal;
 use crate::wire::reset::Reset;
 use crate::wire::{Packet, Segment, edit};
 
@@ -49,7 +50,7 @@ pub fn enforce(decision: &Decision, bytes: &mut [u8]) -> Egress {
 
 /// Nobody answers a RST (RFC 9293 3.10.7.1).
 fn resets(plan: ResetPlan, packet: &Packet<'_>) -> ArrayVec<Reset, 2> {
-    let option = tcprst(plan.reason);
+    let option = tcprst(plan.refusal);
     let mut resets = ArrayVec::new();
     if packet.segment != Segment::Rst {
         resets.push(Reset::to_sender(packet, option));
@@ -60,8 +61,8 @@ fn resets(plan: ResetPlan, packet: &Packet<'_>) -> ArrayVec<Reset, 2> {
     resets
 }
 
-/// MP_TCPRST with that reason; T is set where trying again later may help.
-fn tcprst(reason: ResetReason) -> Option<[u8; 4]> {
-    let option = Tcprst { reserved: 0, transient: reason == ResetReason::NO_RESOURCES, reason };
+fn tcprst(refusal: Refusal) -> Option<[u8; 4]> {
+    let Refusal { reason, transient } = refusal;
+    let option = Tcprst { reserved: 0, transient, reason };
     MptcpOption::Tcprst(option).emit().as_slice().try_into().ok()
 }

@@ -3,18 +3,23 @@
 
 use std::sync::Arc;
 
+use crate::engine::decision::Trial;
 use crate::engine::{Reason, ResetPlan, Verdict};
 use crate::mptcp::{MptcpOption, ResetReason, Signal, Signals, Subtype, SubtypeSet};
-use crate::rules::{Action, Facts, Hit, Policy, RuleLabel, RuleSet};
-use crate::track::{Course, Finding, Standing, Tracker};
+use crate::rules::{Action, Caps, Facts, Hit, Mark, Matched, Policy, Refusal, RuleLabel, RuleSet};
+use crate::time::Timestamp;
+use crate::track::{Course, Finding, Parent, RuleKey, Standing, Tracker};
+use crate::wire::kinds::{self, SeenKind};
 use crate::wire::{OptionMask, Packet, Segment, Unparsed};
 
 /// What is judged.
 pub(super) struct Subject<'s> {
+    pub(super) now: Timestamp,
     pub(super) packet: &'s Packet<'s>,
     pub(super) signals: &'s Signals,
     pub(super) finding: &'s Finding,
     pub(super) facts: &'s Facts,
+    pub(super) parent: Option<&'s Parent>,
 }
 
 /// What is to be done, and who says so.
@@ -24,25 +29,42 @@ pub(super) struct Judgement {
     pub(super) reason: Reason,
     pub(super) rule: Option<Arc<RuleLabel>>,
     pub(super) log: bool,
+    pub(super) trial: Option<Trial>,
+    /// What a connection that this segment opens is remembered by.
+    pub(super) key: Option<RuleKey>,
+    pub(super) single_path: bool,
+    pub(super) set_mark: Option<Mark>,
+    /// Where the rule says which bits of the first subflow's mark a join takes.
+    pub(super) inherit_mark: Option<u32>,
 }
 
 impl Judgement {
     const fn new(verdict: Verdict, reason: Reason) -> Self {
-        Self { verdict, reason, rule: None, log: false }
+        Self {
+            verdict,
+            reason,
+            rule: None,
+            log: false,
+            trial: None,
+            key: None,
+            single_path: false,
+            set_mark: None,
+            inherit_mark: None,
+        }
     }
 }
 
 /// Judges a segment.
 pub(super) fn judge(rules: &RuleSet, subject: &Subject<'_>, tracker: &Tracker) -> Judgement {
-    let settled = malformed(rules.policy.malformed, subject).or_else(|| decided(subject));
-    if let Some(settled) = settled {
-        return settled;
-    }
-    let judgement = match rules.first_match(subject.facts) {
-        Some(hit) => spoken(&hit, subject),
-        None => by_policy(&rules.policy, subject),
+    let judgement = match decided(subject).or_else(|| on_terms(subject)) {
+        Some(settled) if !subject.facts.unsound => settled,
+        settled => by_rules(rules, subject, tracker, settled),
     };
-    if judgement.verdict == Verdict::Accept { unless_full(judgement, subject, tracker) } else { judgement }
+    if judgement.verdict == Verdict::Accept {
+        within_bounds(judgement, &rules.caps, subject, tracker)
+    } else {
+        judgement
+    }
 }
 
 /// Judges a packet without a readable TCP header.
@@ -55,12 +77,27 @@ pub(super) const fn unparsed(policy: &Policy, unparsed: Unparsed) -> Judgement {
         | Unparsed::Cut { .. }
         | Unparsed::BadDataOffset { .. } => Judgement::new(
             match policy.malformed {
-                Action::Accept => Verdict::Accept,
+                Action::Accept | Action::SinglePath => Verdict::Accept,
                 // Options that cannot be found cannot be stripped.
-                Action::Strip | Action::Reject { .. } | Action::Drop => Verdict::Drop,
+                Action::Strip | Action::Reject(_) | Action::Drop => Verdict::Drop,
             },
             Reason::Unreadable,
         ),
+    }
+}
+
+/// The TCP options that `[normalize]` takes out. They are taken out of SYNs, where both hosts can do without; what is
+/// decided there holds, since later segments only use what the SYNs agreed on.
+pub(super) fn normalized(judgement: Judgement, rules: &RuleSet, packet: &Packet<'_>) -> Judgement {
+    let Some(allowed) = &rules.allowed else { return judgement };
+    let unwanted = kinds::unwanted(packet, allowed);
+    match judgement.verdict {
+        _ if unwanted.is_empty() => judgement,
+        Verdict::Accept => {
+            Judgement { verdict: Verdict::Strip(unwanted), reason: Reason::Normalized, ..judgement }
+        }
+        Verdict::Strip(mask) => Judgement { verdict: Verdict::Strip(mask.and(unwanted)), ..judgement },
+        Verdict::Reject(_) | Verdict::Drop => judgement,
     }
 }
 
@@ -90,22 +127,60 @@ impl Subject<'_> {
     }
 
     /// A reset tells the sender; once the SYN has passed, the other side too.
-    fn reject(&self, reason: ResetReason) -> Verdict {
-        Verdict::Reject(ResetPlan { both_sides: self.packet.segment != Segment::Syn, reason })
+    fn reject(&self, refusal: Refusal) -> Verdict {
+        Verdict::Reject(ResetPlan { both_sides: self.packet.segment != Segment::Syn, refusal })
     }
+
+    fn reject_because(&self, reason: ResetReason) -> Verdict {
+        self.reject(Refusal::because(reason))
+    }
+}
+
+/// Asks the rules, then the policies; `settled` is what holds where neither has anything against the segment's form.
+fn by_rules(
+    rules: &RuleSet,
+    subject: &Subject<'_>,
+    tracker: &Tracker,
+    settled: Option<Judgement>,
+) -> Judgement {
+    let Subject { now, facts, .. } = *subject;
+    let matched = rules.first_match(now, facts, tracker.rates());
+    if matched.hit.is_some() || !facts.unsound {
+        return heard(matched, &rules.policy, subject);
+    }
+    if let Some(refused) = malformed(rules.policy.malformed, subject) {
+        return refused;
+    }
+    // The policy lets the malformed option pass: what stands beside it is judged as ever, so that nobody gets a forged join
+    // past by adding nonsense.
+    settled.unwrap_or_else(|| {
+        let sound = Facts { unsound: false, ..facts.clone() };
+        heard(rules.first_match(now, &sound, tracker.rates()), &rules.policy, subject)
+    })
+}
+
+fn heard(matched: Matched<'_>, policy: &Policy, subject: &Subject<'_>) -> Judgement {
+    let trial = matched.observed.map(|hit| Trial {
+        rule: Arc::clone(hit.label),
+        verdict: carried_out(&hit, subject),
+        log: hit.log,
+    });
+    let judgement = match matched.hit {
+        Some(hit) => spoken(&hit, subject),
+        None => by_policy(policy, subject),
+    };
+    Judgement { trial, ..judgement }
 }
 
 /// RFC 8684 3.1 has receivers ignore MP_CAPABLE in a form that they do not know: then the gate does what they would,
 /// for a drop would cost the client's host its MPTCP (law 7). What no stack may ever send is refused as policy says.
-///
-/// Where it is accepted, the options beside it are judged as ever; nobody gets a forged join past by adding nonsense.
 fn malformed(action: Action, subject: &Subject<'_>) -> Option<Judgement> {
     let ignored = subject.signals.malformed()?.is_ignored_by_receivers();
     let verdict = match action {
-        Action::Accept => return None,
+        Action::Accept | Action::SinglePath => return None,
         Action::Strip => subject.strip_malformed(),
-        Action::Drop | Action::Reject { .. } if ignored => subject.strip_malformed(),
-        Action::Drop | Action::Reject { .. } => Verdict::Drop,
+        Action::Drop | Action::Reject(_) if ignored => subject.strip_malformed(),
+        Action::Drop | Action::Reject(_) => Verdict::Drop,
     };
     Some(Judgement::new(verdict, Reason::Malformed))
 }
@@ -120,17 +195,75 @@ fn decided(subject: &Subject<'_>) -> Option<Judgement> {
     }
 }
 
-/// A rule, carried out as the laws allow; one that says `break_connections` is carried out to the letter.
-fn spoken(hit: &Hit<'_>, subject: &Subject<'_>) -> Judgement {
-    let verdict = match hit.action {
-        Action::Accept => Verdict::Accept,
-        Action::Reject { reason } => subject.reject(reason),
-        Action::Drop if hit.break_connections => Verdict::Drop,
-        Action::Strip if hit.break_connections => subject.strip(hit.subtypes),
-        Action::Drop => lawful_drop(subject),
-        Action::Strip => lawful_strip(hit.subtypes, subject),
+/// What the connection was accepted on: with a single path, nobody joins it or is invited to.
+fn on_terms(subject: &Subject<'_>) -> Option<Judgement> {
+    if !subject.parent?.terms.single_path {
+        return None;
+    }
+    let verdict = match subject.finding.standing {
+        Standing::JoinKnown | Standing::JoinAnswered | Standing::JoinVerified => {
+            subject.reject_because(ResetReason::PROHIBITED)
+        }
+        Standing::AddressAnnounced | Standing::AnnouncementUnproven | Standing::AddressIdConflict => {
+            refuse_announcement(subject)
+        }
+        Standing::Plain
+        | Standing::NewConnection
+        | Standing::KnownConnection
+        | Standing::UnknownConnection
+        | Standing::Fallback(_)
+        | Standing::Mirrored
+        | Standing::KeyChanged
+        | Standing::JoinUnknown
+        | Standing::JoinForgedAnswer
+        | Standing::JoinForgedProof
+        | Standing::AnnouncementForged
+        | Standing::AddressRemoved
+        | Standing::PriorityChanged
+        | Standing::Fastclose
+        | Standing::Reset(_) => return None,
     };
-    Judgement { verdict, reason: Reason::Rule, rule: Some(Arc::clone(hit.label)), log: hit.log }
+    Some(Judgement::new(verdict, Reason::SinglePath))
+}
+
+/// What a rule says.
+fn spoken(hit: &Hit<'_>, subject: &Subject<'_>) -> Judgement {
+    Judgement {
+        rule: Some(Arc::clone(hit.label)),
+        log: hit.log,
+        key: Some(hit.key),
+        single_path: hit.action == Action::SinglePath,
+        set_mark: hit.set_mark,
+        inherit_mark: hit.inherit_mark,
+        ..Judgement::new(carried_out(hit, subject), Reason::Rule)
+    }
+}
+
+/// A rule, carried out as the laws allow; one that says `break_connections` is carried out to the letter.
+fn carried_out(hit: &Hit<'_>, subject: &Subject<'_>) -> Verdict {
+    match hit.action {
+        Action::Accept | Action::SinglePath => Verdict::Accept,
+        Action::Reject(refusal) => subject.reject(refusal),
+        Action::Drop if hit.break_connections => Verdict::Drop,
+        Action::Drop => lawful_drop(subject),
+        Action::Strip => {
+            let kinds = named_kinds(hit, subject);
+            let mptcp = match hit.break_connections {
+                _ if hit.subtypes.is_empty() => return Verdict::Strip(kinds),
+                true => subject.strip(hit.subtypes),
+                false => lawful_strip(hit.subtypes, subject),
+            };
+            if let Verdict::Strip(mask) = mptcp { Verdict::Strip(mask.and(kinds)) } else { mptcp }
+        }
+    }
+}
+
+/// The bytes of the other TCP options that a rule names.
+fn named_kinds(hit: &Hit<'_>, subject: &Subject<'_>) -> OptionMask {
+    if !hit.names_kinds() {
+        return OptionMask::EMPTY;
+    }
+    kinds::mask(subject.packet, |kind: SeenKind| hit.names(kind, subject.packet.segment))
 }
 
 /// Law 4: an announcement is refused by losing the pure ACK that carries it; with payload it is stripped.
@@ -141,7 +274,7 @@ fn lawful_drop(subject: &Subject<'_>) -> Verdict {
 /// Law 3: a join is refused by a reset, never by a strip. Law 4, again, for announcements.
 fn lawful_strip(subtypes: SubtypeSet, subject: &Subject<'_>) -> Verdict {
     if subtypes.contains(Subtype::MpJoin) {
-        subject.reject(ResetReason::PROHIBITED)
+        subject.reject_because(ResetReason::PROHIBITED)
     } else if subtypes.contains(Subtype::AddAddr) {
         refuse_announcement(subject)
     } else {
@@ -171,6 +304,7 @@ fn by_policy(policy: &Policy, subject: &Subject<'_>) -> Judgement {
         Standing::JoinForgedAnswer | Standing::JoinForgedProof => (policy.forged_join, Reason::ForgedJoin),
         Standing::KeyChanged => (policy.key_changed, Reason::KeyChanged),
         Standing::AnnouncementForged => (policy.forged_announcement, Reason::ForgedAnnouncement),
+        Standing::AnnouncementUnproven => (policy.unproven_announcement, Reason::UnprovenAnnouncement),
         Standing::AddressIdConflict => (policy.id_conflict, Reason::IdConflict),
         Standing::UnknownConnection => (Action::Accept, Reason::MidConnection),
         Standing::Plain => (Action::Accept, Reason::Plain),
@@ -186,23 +320,49 @@ fn by_policy(policy: &Policy, subject: &Subject<'_>) -> Judgement {
         | Standing::Reset(_) => (Action::Accept, Reason::Decided),
     };
     let verdict = match action {
-        Action::Accept => Verdict::Accept,
+        Action::Accept | Action::SinglePath => Verdict::Accept,
         Action::Strip => lawful_strip(subject.signals.subtypes, subject),
-        Action::Reject { reason } => subject.reject(reason),
+        Action::Reject(refusal) => subject.reject(refusal),
         Action::Drop => lawful_drop(subject),
     };
     Judgement::new(verdict, reason)
 }
 
-/// Where nothing more can be remembered, a connection that its joins could not be tied to is better plain, and a join
-/// that could not be verified is refused, to be tried again.
-fn unless_full(judgement: Judgement, subject: &Subject<'_>, tracker: &Tracker) -> Judgement {
-    let standing = subject.finding.standing;
-    if standing == Standing::NewConnection && !tracker.has_room_for_connection() {
-        Judgement::new(subject.strip_all(), Reason::TableFull)
-    } else if standing == Standing::JoinKnown && !tracker.has_room_for_subflow() {
-        Judgement::new(subject.reject(ResetReason::NO_RESOURCES), Reason::TableFull)
-    } else {
-        judgement
-    }
+/// What is accepted must have room: in the tables, and within `[limits]`. A connection that could not be remembered is
+/// better plain; a join that could not be, or is one too many, is refused, to be tried again.
+fn within_bounds(judgement: Judgement, caps: &Caps, subject: &Subject<'_>, tracker: &Tracker) -> Judgement {
+    let lacking = |reason| {
+        let verdict = subject.reject_because(ResetReason::NO_RESOURCES);
+        Judgement { trial: None, ..Judgement::new(verdict, reason) }
+    };
+    let refused = match subject.finding.standing {
+        _ if judgement.reason == Reason::Decided && subject.packet.segment == Segment::Syn => {
+            return judgement;
+        }
+        Standing::NewConnection if !tracker.has_room_for_connection() => {
+            Judgement::new(subject.strip_all(), Reason::TableFull)
+        }
+        Standing::JoinKnown if !tracker.has_room_for_subflow() => lacking(Reason::TableFull),
+        Standing::JoinKnown if subject.parent.is_some_and(|parent| too_many_joins(caps, parent)) => {
+            lacking(Reason::Limit)
+        }
+        Standing::AddressAnnounced | Standing::AnnouncementUnproven
+            if subject.finding.announces_anew
+                && subject.parent.is_some_and(|parent| too_many_addresses(caps, parent)) =>
+        {
+            Judgement::new(refuse_announcement(subject), Reason::Limit)
+        }
+        _ => return judgement,
+    };
+    Judgement { trial: judgement.trial, ..refused }
+}
+
+fn too_many_addresses(caps: &Caps, parent: &Parent) -> bool {
+    caps.announced_addresses.is_some_and(|cap| parent.announced >= cap)
+}
+
+fn too_many_joins(caps: &Caps, parent: &Parent) -> bool {
+    let joined = parent.subflows.saturating_add(parent.pending_joins);
+    caps.subflows.is_some_and(|cap| joined >= cap)
+        || caps.pending_joins.is_some_and(|cap| parent.pending_joins >= cap)
 }

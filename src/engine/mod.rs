@@ -4,18 +4,23 @@ pub mod decision;
 mod judge;
 mod enforce;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use arrayvec::ArrayVec;
 
-pub use decision::{Decision, Findings, Ingress, Reason, ResetPlan, Verdict};
+pub use decision::{Decision, Findings, Ingress, Reason, ResetPlan, Trial, Verdict};
 pub use enforce::{Egress, Fate, enforce};
 
-use crate::mptcp;
-use crate::rules::{Facts, RuleSet};
+use crate::mptcp::option::Proof;
+use crate::mptcp::{self, Malformed, MptcpOption, Signals, Subtype, SubtypeSet};
+use crate::rules::facts::{ANNOUNCED_MAX, OPTIONS_MAX};
+use crate::rules::{Facts, Mark, RuleSet};
 use crate::time::Timestamp;
-use crate::track::{Counts, Finding, Limits, Passed, Tracker};
-use crate::wire::{Packet, Unparsed};
+use crate::track::{Counts, Finding, Limits, Origin, Parent, Passed, Standing, Terms, Tracker};
+use crate::wire::kinds::{self, Oddities, SeenKind};
+use crate::wire::{Flow, Packet, Unparsed};
 use judge::{Judgement, Subject};
 
 /// Whether decisions are carried out.
@@ -52,11 +57,29 @@ impl Engine {
         };
         let signals = mptcp::signals(&packet);
         let finding = self.tracker.inspect(now, &packet, &signals);
-        let facts = facts(&packet, ingress, &signals, &finding);
-        let subject = Subject { packet: &packet, signals: &signals, finding: &finding, facts: &facts };
+        let parent = self.parent(&rules, &signals, &finding, packet.flow);
+        let facts = self.facts(
+            &rules,
+            ingress,
+            View { packet: &packet, signals: &signals, finding: &finding, parent },
+        );
+        let (signals, finding) = (&signals, &finding);
+        let subject =
+            Subject { now, packet: &packet, signals, finding, facts: &facts, parent: parent.as_ref() };
         let judgement = judge::judge(&rules, &subject, &self.tracker);
-        let (connection, subflow) = match self.passed(&judgement) {
-            Some(passed) => self.tracker.commit(now, &packet, &finding, passed),
+        let judgement = judge::normalized(judgement, &rules, &packet);
+        let mark = mark(&rules, ingress, &judgement, &subject);
+        let origin = || Origin {
+            input: ingress.input,
+            output: ingress.output,
+            terms: Terms {
+                single_path: judgement.single_path,
+                mark: mark.map_or(ingress.mark, |mark| mark.set(ingress.mark)),
+                rule: judgement.key,
+            },
+        };
+        let (connection, subflow) = match self.passed(&judgement, signals, origin) {
+            Some(passed) => self.tracker.commit(now, &packet, finding, passed),
             None => (finding.connection, finding.subflow),
         };
         let findings = Findings {
@@ -69,7 +92,7 @@ impl Engine {
             subflow,
             watched: connection.is_some(),
         };
-        self.decision(judgement, ingress, Some(findings))
+        self.decision(judgement, ingress, mark, Some(findings))
     }
 
     /// From the next packet on these rules speak; connections keep what was decided.
@@ -92,37 +115,140 @@ impl Engine {
         self.tracker.counts()
     }
 
-    /// How the packet goes on, if it does.
-    const fn passed(&self, judgement: &Judgement) -> Option<Passed> {
+    /// What the gate would see of one IP packet, and what its rules would be asked. Changes nothing.
+    ///
+    /// # Errors
+    /// When it has no readable TCP header.
+    pub fn look(
+        &self,
+        now: Timestamp,
+        ingress: &Ingress,
+        bytes: &[u8],
+    ) -> Result<(Finding, Facts), Unparsed> {
+        let rules = self.rules.load();
+        let packet = Packet::parse(bytes)?;
+        let signals = mptcp::signals(&packet);
+        let finding = self.tracker.inspect(now, &packet, &signals);
+        let parent = self.parent(&rules, &signals, &finding, packet.flow);
+        let facts = self.facts(
+            &rules,
+            ingress,
+            View { packet: &packet, signals: &signals, finding: &finding, parent },
+        );
+        Ok((finding, facts))
+    }
+
+    /// The connection of the segment: of joins and announcements, whose terms bind them, and where a rule asks for it.
+    fn parent(&self, rules: &RuleSet, signals: &Signals, finding: &Finding, flow: Flow) -> Option<Parent> {
+        let bound = SubtypeSet::only(Subtype::MpJoin).and(SubtypeSet::only(Subtype::AddAddr));
+        if !rules.needs.parent && !signals.subtypes.meets(bound) {
+            return None;
+        }
+        self.tracker.parent(finding, flow)
+    }
+
+    fn facts(&self, rules: &RuleSet, ingress: &Ingress, view: View<'_>) -> Facts {
+        let View { packet, signals, finding, parent } = view;
+        let malformed = signals.malformed();
+        let mut facts = Facts {
+            input: ingress.input,
+            output: ingress.output,
+            mark: ingress.mark,
+            subtypes: signals.subtypes,
+            version: finding.version,
+            standing: finding.standing,
+            parent,
+            join_to: parent.filter(|_| finding.standing == Standing::JoinKnown).map(|parent| parent.goes_to),
+            announced: announced(signals),
+            unsound: malformed.is_some(),
+            ..Facts::of(packet.flow, packet.segment)
+        };
+        if rules.needs.kinds {
+            facts.kinds = packet.options().map(|option| SeenKind::from(&option)).take(OPTIONS_MAX).collect();
+            let odd = kinds::oddities(packet);
+            facts.odd = Oddities {
+                malformed: odd.malformed || malformed.is_some(),
+                duplicate: odd.duplicate || matches!(malformed, Some(Malformed::Twice { .. })),
+                wrong_segment: odd.wrong_segment || matches!(malformed, Some(Malformed::Segment { .. })),
+            };
+        }
+        if rules.needs.source_connections {
+            facts.source_connections = self.tracker.connections_of(packet.flow.src.addr.into());
+        }
+        facts
+    }
+
+    /// How the packet goes on, if it does. One that loses other options than MPTCP's keeps what matters here.
+    fn passed(
+        &self,
+        judgement: &Judgement,
+        signals: &Signals,
+        origin: impl FnOnce() -> Origin,
+    ) -> Option<Passed> {
         match (self.mode, judgement.verdict) {
-            (Mode::Observe, _) | (Mode::Enforce, Verdict::Accept) => Some(Passed::Whole),
+            (Mode::Observe, _) | (Mode::Enforce, Verdict::Accept) => Some(Passed::Whole(origin())),
+            (Mode::Enforce, Verdict::Strip(mask)) if !mask.meets(signals.mask(signals.subtypes)) => {
+                Some(Passed::Whole(origin()))
+            }
             (Mode::Enforce, Verdict::Strip(_)) => Some(Passed::Stripped),
             (Mode::Enforce, Verdict::Reject(_) | Verdict::Drop) => None,
         }
     }
 
     fn unparsed(&self, rules: &RuleSet, ingress: &Ingress, unparsed: Unparsed) -> Decision {
-        self.decision(judge::unparsed(&rules.policy, unparsed), ingress, None)
+        self.decision(judge::unparsed(&rules.policy, unparsed), ingress, None, None)
     }
 
-    fn decision(&self, judgement: Judgement, ingress: &Ingress, findings: Option<Findings>) -> Decision {
-        let Judgement { verdict, reason, rule, log } = judgement;
-        let (verdict, observed) = match self.mode {
-            Mode::Enforce => (verdict, None),
-            Mode::Observe => (Verdict::Accept, Some(verdict)),
+    fn decision(
+        &self,
+        judgement: Judgement,
+        ingress: &Ingress,
+        mark: Option<Mark>,
+        findings: Option<Findings>,
+    ) -> Decision {
+        let Judgement { verdict, reason, rule, log, trial, .. } = judgement;
+        let (verdict, observed, mark) = match self.mode {
+            Mode::Enforce => (verdict, None, mark),
+            Mode::Observe => (Verdict::Accept, Some(verdict), None),
         };
-        Decision { verdict, observed, reason, rule, log, checksum: ingress.checksum, findings }
+        Decision { verdict, observed, reason, rule, trial, log, mark, checksum: ingress.checksum, findings }
     }
 }
 
-fn facts(packet: &Packet<'_>, ingress: &Ingress, signals: &mptcp::Signals, finding: &Finding) -> Facts {
-    Facts {
-        flow: packet.flow,
-        input: ingress.input,
-        output: ingress.output,
-        segment: packet.segment,
-        subtypes: signals.subtypes,
-        version: finding.version,
-        standing: finding.standing,
-    }
+/// A segment, and what is known of it.
+struct View<'v> {
+    packet: &'v Packet<'v>,
+    signals: &'v Signals,
+    finding: &'v Finding,
+    parent: Option<Parent>,
+}
+
+/// The addresses that a segment announces; an echo announces nothing.
+fn announced(signals: &Signals) -> ArrayVec<IpAddr, ANNOUNCED_MAX> {
+    let added = signals.list.iter().filter_map(|signal| match &signal.option {
+        Ok(MptcpOption::AddAddr(add)) if add.proof != Proof::Echo => Some(add.announced.addr),
+        _ => None,
+    });
+    added.take(ANNOUNCED_MAX).collect()
+}
+
+/// The mark that the packet goes on with: a join takes bits of that of the first subflow, and a rule has the last word.
+fn mark(rules: &RuleSet, ingress: &Ingress, judgement: &Judgement, subject: &Subject<'_>) -> Option<Mark> {
+    let joins = matches!(
+        subject.finding.standing,
+        Standing::JoinKnown | Standing::JoinAnswered | Standing::JoinVerified
+    );
+    let inherited = subject.parent.filter(|_| joins).map(|parent| Mark {
+        mask: judgement.inherit_mark.unwrap_or(rules.policy.inherit_mark),
+        value: parent.terms.mark,
+    });
+    let inherited =
+        inherited.filter(|mark| mark.mask != 0).map(|mark| Mark { value: mark.value & mark.mask, ..mark });
+    let mark = match (inherited, judgement.set_mark) {
+        (Some(inherited), Some(set)) => {
+            Some(Mark { value: set.set(inherited.value), mask: inherited.mask | set.mask })
+        }
+        (inherited, set) => inherited.or(set),
+    };
+    mark.filter(|mark| mark.set(ingress.mark) != ingress.mark)
 }

@@ -84,7 +84,7 @@ pub fn load(paths: &[PathBuf]) -> Result<(RuleSet, Vec<Diagnostic>), LoadError> 
     let sources = read(paths)?;
     compile(&sources).map_err(|diagnostics| LoadError::Refused {
         errors: diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count(),
-        rendered: render(&diagnostics, &sources, Look::Plain),
+        rendered: render(&diagnostics, Look::Plain),
     })
 }
 

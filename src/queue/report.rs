@@ -27,7 +27,8 @@ impl Report {
     /// Logs a decision that a rule wants logged, or that is, or would be, other than accept.
     pub(super) fn decision(&mut self, now: Timestamp, decision: &Decision) {
         let spoken = decision.observed.unwrap_or(decision.verdict);
-        if spoken == Verdict::Accept && !decision.log {
+        let trial = decision.trial.as_ref().filter(|trial| trial.verdict != Verdict::Accept || trial.log);
+        if spoken == Verdict::Accept && !decision.log && trial.is_none() {
             return;
         }
         let Some(suppressed) = self.verdicts.admit(now) else { return };
@@ -41,6 +42,8 @@ impl Report {
             observed = decision.observed.is_some().then_some(true),
             reason = decision.reason.label(),
             rule = decision.rule.as_ref().map(|rule| rule.name.as_str()),
+            trial = trial.map(|trial| trial.rule.name.as_str()),
+            would = trial.map(|trial| trial.verdict.label()),
             suppressed = (suppressed > 0).then_some(suppressed),
         );
     }

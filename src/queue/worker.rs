@@ -105,6 +105,7 @@ impl Worker {
         let ingress = Ingress {
             input: self.interfaces.name(began, &self.socket, message.get_indev()),
             output: self.interfaces.name(began, &self.socket, message.get_outdev()),
+            mark: message.get_nfmark(),
             checksum: checksum(&message),
         };
         let decision = engine.decide(began, &ingress, message.get_payload());
@@ -127,7 +128,7 @@ impl Worker {
                 Err(error) => self.survive(metrics, "sending a reset", &error),
             }
         }
-        metrics.resets_sent(plan.reason, sent);
+        metrics.resets_sent(plan.refusal.reason, sent);
     }
 
     /// Ids count from 1 when a queue is bound, so a higher first one tells of packets that nobody received.
@@ -155,7 +156,9 @@ fn checksum(message: &Message) -> ChecksumState {
 /// writing are all sent back.
 fn settle(decision: &Decision, message: &mut Message) -> ArrayVec<Reset, 2> {
     let watched = decision.findings.is_some_and(|findings| findings.watched);
-    let mark = message.get_nfmark() & !marks::PREFILTER | if watched { marks::WATCHED } else { 0 };
+    let ours = if watched { marks::WATCHED } else { 0 };
+    let mark = message.get_nfmark() & !marks::PREFILTER | ours;
+    let mark = decision.mark.map_or(mark, |by_rule| by_rule.set(mark));
     if mark != message.get_nfmark() {
         message.set_nfmark(mark);
     }

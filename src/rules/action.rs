@@ -7,25 +7,54 @@ use crate::mptcp::ResetReason;
 pub enum Action {
     /// It goes on as it is.
     Accept,
-    /// It goes on without the MPTCP options that matched.
+    /// It goes on without the options that matched.
     Strip,
     /// It is lost, and its sender (of later segments both sides) gets a RST with MP_TCPRST.
-    Reject {
-        /// The reason in MP_TCPRST.
-        reason: ResetReason,
-    },
+    Reject(Refusal),
     /// It is lost.
     Drop,
+    /// The connection is accepted; its joins and announcements will be refused.
+    SinglePath,
+}
+
+/// What a RST with MP_TCPRST says (RFC 8684 3.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub reason: ResetReason,
+    /// T: trying again later may help.
+    pub transient: bool,
+}
+
+impl Refusal {
+    /// With the T flag that suits the reason: what is lacking now may be there later.
+    pub const fn because(reason: ResetReason) -> Self {
+        Self { reason, transient: reason.0 == ResetReason::NO_RESOURCES.0 }
+    }
 }
 
 impl Action {
+    /// A matter of policy.
+    pub const PROHIBIT: Self = Self::Reject(Refusal::because(ResetReason::PROHIBITED));
+    /// A bad HMAC or token.
+    pub const DISBELIEVE: Self = Self::Reject(Refusal::because(ResetReason::MPTCP_ERROR));
+
     /// The one spelling in rules, metrics, replay and docs.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Accept => "accept",
             Self::Strip => "strip",
-            Self::Reject { .. } => "reject",
+            Self::Reject(_) => "reject",
             Self::Drop => "drop",
+            Self::SinglePath => "single_path",
+        }
+    }
+
+    /// Whether the segment goes on as it is.
+    pub const fn lets_pass(self) -> bool {
+        match self {
+            Self::Accept | Self::SinglePath => true,
+            Self::Strip | Self::Reject(_) | Self::Drop => false,
         }
     }
 }
@@ -43,23 +72,40 @@ pub struct Policy {
     pub malformed: Action,
     /// ADD_ADDR whose HMAC does not verify.
     pub forged_announcement: Action,
+    /// ADD_ADDR of version 0, which has no HMAC.
+    pub unproven_announcement: Action,
     /// A third ACK that names other keys than the handshake did.
     pub key_changed: Action,
     /// ADD_ADDR that gives a known id another address.
     pub id_conflict: Action,
+    /// The bits of the first subflow's mark that joins take, where their rule does not say.
+    pub inherit_mark: u32,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        let error = Action::Reject { reason: ResetReason::MPTCP_ERROR };
         Self {
             default: Action::Accept,
-            unknown_join: error,
-            forged_join: error,
+            unknown_join: Action::DISBELIEVE,
+            forged_join: Action::DISBELIEVE,
             malformed: Action::Drop,
             forged_announcement: Action::Drop,
-            key_changed: error,
+            unproven_announcement: Action::Drop,
+            key_changed: Action::DISBELIEVE,
             id_conflict: Action::Accept,
+            inherit_mark: 0,
         }
     }
+}
+
+/// `[limits]`: how much one connection may have, whatever the rules accept. What goes beyond is refused as a lack of
+/// resources, to be tried again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Caps {
+    /// Subflows beside the first, open or about to be, as `ip mptcp limits` counts them.
+    pub subflows: Option<u16>,
+    /// Joins under way at once.
+    pub pending_joins: Option<u16>,
+    /// Addresses that one host has announced.
+    pub announced_addresses: Option<u16>,
 }

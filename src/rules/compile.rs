@@ -5,51 +5,113 @@ use std::sync::Arc;
 
 use toml::de::DeValue;
 
-use crate::rules::diagnostic::Code;
+use crate::rules::codes::Code;
+use crate::rules::condition::{Condition, Counted, Whose};
 use crate::rules::file::File;
-use crate::rules::keys::{self, Draft};
-use crate::rules::matcher::{Condition, Rule};
+use crate::rules::index::{Asks, Index};
+use crate::rules::keys::{self, Draft, rule_key};
+use crate::rules::matcher::{Asked, Effect, Rule};
 use crate::rules::report::{At, Finding, Located, Report, quote};
-use crate::rules::sets::Sets;
+use crate::rules::sets::{ReadList, Sets};
 use crate::rules::values::{Reader, Value, kind};
-use crate::rules::{Action, Diagnostic, RuleLabel, RuleSet, Source};
-use crate::rules::{laws, lint, policy};
+use crate::rules::{Action, Diagnostic, Needs, Refusal, RuleLabel, RuleSet, Source};
+use crate::rules::{laws, lint, policy, settings, words};
 
-/// Compiles files into one rule set; their order is the order of the rules. Gives warnings along with it.
+/// Compiles files into one rule set; their order is the order of the rules. Gives warnings along with it. Sets that name
+/// files cannot be read here: see [`compile_with`].
 ///
 /// # Errors
 /// All errors of all files, in their order. What is unused or never matches is not looked for then.
 pub fn compile(sources: &[Source]) -> Result<(RuleSet, Vec<Diagnostic>), Vec<Diagnostic>> {
+    compile_with(sources, &mut |_, _| Err("files cannot be read here".to_owned()))
+}
+
+/// The same; `lists` gives the text of a file that a set names.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_with(
+    sources: &[Source],
+    lists: &mut ReadList<'_>,
+) -> Result<(RuleSet, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut report = Report::new(sources);
     let files: Vec<_> =
         sources.iter().enumerate().map(|(index, source)| File::parse(index, source, &mut report)).collect();
-    let mut sets = Sets::read(&files, &mut report);
+    let mut sets = Sets::read(&files, &mut report, lists);
     let policy = policy::read(&files, &mut sets, &mut report);
+    let settings = settings::read(&files, &mut sets, &mut report);
     let rules = read_rules(&files, &mut sets, &mut report);
     if report.has_errors() {
         return Err(report.finish());
     }
+    let index = Index::build(&rules.iter().map(Rule::asks).collect::<Vec<_>>());
     sets.lint(&mut report);
-    lint::unreachable_rules(&rules, &mut report);
-    let rules = rules.into_iter().map(|(_, rule)| rule).collect();
-    Ok((RuleSet { policy, sets: sets.len(), rules }, report.finish()))
+    lint::rules(&rules, &index, &mut report);
+    let set = RuleSet {
+        policy,
+        caps: settings.caps,
+        allowed: settings.allowed.map(|allowed| allowed.into_iter().map(|kind| kind.value).collect()),
+        sets: sets.len(),
+        needs: rules.iter().flat_map(|rule| rule.conditions.iter()).fold(Needs::default(), needs),
+        rules,
+        index,
+    };
+    Ok((set, report.finish()))
 }
 
-fn read_rules(files: &[File<'_>], sets: &mut Sets, report: &mut Report<'_>) -> Vec<(At, Rule)> {
+fn needs(needs: Needs, asked: &Asked) -> Needs {
+    let mut condition = &asked.condition;
+    while let Condition::Not(inner) = condition {
+        condition = inner;
+    }
+    match condition {
+        Condition::Kind(_) | Condition::Odd(..) => Needs { kinds: true, ..needs },
+        Condition::Count(Counted::SourceConnections, _) => Needs { source_connections: true, ..needs },
+        Condition::SameInterface(_)
+        | Condition::Count(Counted::Subflows | Counted::PendingJoins, _)
+        | Condition::ParentRule(_)
+        | Condition::JoinTo(_)
+        | Condition::Port(Whose::Parent, ..)
+        | Condition::Address(Whose::Parent, ..) => Needs { parent: true, ..needs },
+        Condition::Option(_)
+        | Condition::Segment(_)
+        | Condition::Standing(_)
+        | Condition::Version(_)
+        | Condition::Mark(_)
+        | Condition::Interface(..)
+        | Condition::Port(Whose::Segment, ..)
+        | Condition::Address(Whose::Segment, ..)
+        | Condition::Announces(_)
+        | Condition::Sound
+        | Condition::Not(_) => needs,
+    }
+}
+
+fn read_rules(files: &[File<'_>], sets: &mut Sets, report: &mut Report<'_>) -> Vec<Rule> {
     let mut names = BTreeMap::new();
+    let mut parents = Vec::new();
     let mut rules = Vec::new();
     for file in files {
         let mut reader = Reader::new(file.index, sets, report);
         for value in &file.rules {
             let errors = reader.report.errors();
-            let draft = read_rule(&mut reader, value);
+            let mut draft = read_rule(&mut reader, value);
             let whole = reader.report.errors() == errors;
             check_name(&mut reader, &draft, &mut names);
+            parents.append(&mut draft.parents);
             // Of a rule that could be read in part, nothing more can be said.
             if whole {
                 rules.extend(compile_rule(&mut reader, draft));
             }
         }
+    }
+    for parent in parents.iter().filter(|parent| !names.contains_key(&parent.value)) {
+        let message = format!("there is no rule {}", quote(&parent.value));
+        let remedy = match words::nearest(&parent.value, names.keys().map(String::as_str)) {
+            Some(nearest) => format!("did you mean {}?", quote(nearest)),
+            None => "name a rule of these files".to_owned(),
+        };
+        report.add(Finding::error(Code::UnknownRule, parent.at, message).remedy(remedy));
     }
     rules
 }
@@ -57,7 +119,8 @@ fn read_rules(files: &[File<'_>], sets: &mut Sets, report: &mut Report<'_>) -> V
 fn read_rule(reader: &mut Reader<'_, '_>, value: &Value<'_>) -> Draft {
     let mut draft = Draft::at(reader.at(value.span()));
     if let DeValue::Table(table) = value.get_ref() {
-        reader.section("a rule", &keys::KEYS, table, &mut draft);
+        let conditions = reader.section("a rule", &keys::KEYS, table, &mut draft);
+        draft.conditions.extend(conditions);
     } else {
         let message = format!("a rule cannot be {}", kind(value.get_ref()));
         reader.add(Finding::error(Code::Section, draft.at, message).remedy("begin each rule with [[rule]]"));
@@ -76,7 +139,7 @@ fn check_name(reader: &mut Reader<'_, '_>, draft: &Draft, names: &mut BTreeMap<S
     }
 }
 
-fn compile_rule(reader: &mut Reader<'_, '_>, draft: Draft) -> Option<(At, Rule)> {
+fn compile_rule(reader: &mut Reader<'_, '_>, draft: Draft) -> Option<Rule> {
     let at = draft.name.as_ref().map_or(draft.at, |name| name.at);
     let action = action(reader, &draft, at);
     let Some(name) = &draft.name else {
@@ -88,33 +151,65 @@ fn compile_rule(reader: &mut Reader<'_, '_>, draft: Draft) -> Option<(At, Rule)>
     for finding in laws::breaches(&draft, action) {
         reader.add(finding);
     }
-    let (mut conditions, named) = laws::narrowed(&draft, action.value);
-    let label = Arc::new(RuleLabel { name: name.value.clone(), comment: draft.comment });
+    let laws::Narrowed { mut conditions, named, kinds } = laws::narrowed(&draft, action);
     conditions.extend(draft.conditions);
-    conditions.sort_by_key(Condition::cost);
-    let rule = Rule {
-        label,
-        action: action.value,
-        log: draft.log,
-        break_connections: draft.break_connections,
+    conditions.sort_by_key(|asked| (!Asks::knows(&asked.condition), asked.condition.cost()));
+    let indexed = conditions.iter().filter(|asked| Asks::knows(&asked.condition)).count();
+    Some(Rule {
+        key: rule_key(&name.value),
+        label: Arc::new(RuleLabel { name: name.value.clone(), comment: draft.comment }),
+        at,
+        effect: Effect {
+            action: action.value,
+            log: draft.log,
+            observe: draft.observe,
+            break_connections: draft.break_connections,
+            set_mark: draft.set_mark.map(|mark| mark.value),
+            inherit_mark: draft.inherit_mark.map(|mask| mask.value),
+        },
         named,
+        kinds,
         conditions: conditions.into(),
-    };
-    Some((at, rule))
+        indexed,
+        rate: draft.rate,
+    })
 }
 
+/// The action with all that belongs to it, where that can be said.
 fn action(reader: &mut Reader<'_, '_>, draft: &Draft, at: At) -> Option<Located<Action>> {
     let Some(action) = draft.action else {
         let finding = Finding::error(Code::MissingKey, at, "the rule has no `action`");
-        reader.add(finding.remedy("add `action = \"accept\"`, `\"strip\"`, `\"reject\"` or `\"drop\"`"));
+        let remedy = "add `action = \"accept\"`, `\"strip\"`, `\"reject\"`, `\"drop\"` or `\"single_path\"`";
+        reader.add(finding.remedy(remedy));
         return None;
     };
-    let Some(reason) = draft.reason else { return Some(action) };
-    if let Action::Reject { .. } = action.value {
-        return Some(Located { value: Action::Reject { reason: reason.value }, ..action });
+    let marks = [
+        ("set_mark", draft.set_mark.map(|mark| mark.at)),
+        ("inherit_mark", draft.inherit_mark.map(|mask| mask.at)),
+    ];
+    let resets = [
+        ("reason", draft.reason.map(|reason| reason.at)),
+        ("transient", draft.transient.map(|flag| flag.at)),
+    ];
+    let (idle, remedy) = match action.value {
+        Action::Accept | Action::Strip | Action::SinglePath => {
+            (resets, "only a reject sends MP_TCPRST: take it out, or use `action = \"reject\"`")
+        }
+        Action::Reject(_) | Action::Drop => {
+            (marks, "what does not go on has no mark: take it out, or use `action = \"accept\"`")
+        }
+    };
+    let also = if let Action::Drop = action.value { resets } else { [("", None); 2] };
+    let idle: Vec<_> = idle.into_iter().chain(also).filter_map(|(key, at)| Some((key, at?))).collect();
+    for &(key, at) in &idle {
+        let message = format!("`{key}` says nothing with `action = \"{}\"`", action.value.label());
+        reader.add(Finding::error(Code::IdleKey, at, message).remedy(remedy));
     }
-    let message = format!("`reason` says nothing with `action = \"{}\"`", action.value.label());
-    let remedy = "only a reject sends MP_TCPRST: take `reason` out, or use `action = \"reject\"`";
-    reader.add(Finding::error(Code::ReasonWithoutReject, reason.at, message).remedy(remedy));
-    None
+    if !idle.is_empty() {
+        return None;
+    }
+    let Action::Reject(usual) = action.value else { return Some(action) };
+    let refusal = draft.reason.map_or(usual, |reason| Refusal::because(reason.value));
+    let transient = draft.transient.map_or(refusal.transient, |transient| transient.value);
+    Some(Located { value: Action::Reject(Refusal { transient, ..refusal }), ..action })
 }

@@ -1,6 +1,7 @@
 //! Findings that only echo an error of syntax: a reader who mends the error is rid of them.
 
-use crate::rules::diagnostic::{Code, Source};
+use crate::rules::codes::Code;
+use crate::rules::diagnostic::Source;
 use crate::rules::report::{At, Finding};
 
 /// What the parser says at the first thing behind a list that nobody closed; it then takes the rest for its members.
@@ -31,8 +32,8 @@ pub(super) fn silence(findings: &mut Vec<Finding>, sources: &[Source]) {
 /// Whether such a finding holds although some file could not be read whole; `broken` when it is the finding's own.
 const fn holds(code: Code, broken: bool) -> bool {
     match code {
-        // The set may stand in what could not be read.
-        Code::UnknownSet => false,
+        // The set or the rule may stand in what could not be read.
+        Code::UnknownSet | Code::UnknownRule => false,
         Code::Section
         | Code::MissingKey
         | Code::Law1
@@ -40,8 +41,14 @@ const fn holds(code: Code, broken: bool) -> bool {
         | Code::Law3
         | Code::Law4
         | Code::Law7
-        | Code::NeverMatches
+        | Code::VitalOption
+        | Code::AgreedOption
+        | Code::NothingToReject
+        | Code::SilentDrop
+        | Code::Contradiction
+        | Code::Unreachable
         | Code::UnusedSet
+        | Code::OverlappingSets
         | Code::SaysNothing => !broken,
         Code::Syntax
         | Code::UnknownKey
@@ -49,8 +56,13 @@ const fn holds(code: Code, broken: bool) -> bool {
         | Code::BadValue
         | Code::EmptyList
         | Code::SetCycle
+        | Code::SetKind
+        | Code::ListFile
         | Code::Duplicate
-        | Code::ReasonWithoutReject
+        | Code::IdleKey
+        | Code::ReservedMark
+        | Code::LowLimit
+        | Code::UnprovenAnnouncement
         | Code::TooMany => true,
     }
 }

@@ -10,18 +10,20 @@
 
 use crate::mptcp::{Subtype, SubtypeSet};
 use crate::rules::Action;
-use crate::rules::diagnostic::Code;
+use crate::rules::codes::Code;
+use crate::rules::condition::{Condition, Kinds, Named, Oddity, subtype_set};
 use crate::rules::keys::Draft;
-use crate::rules::matcher::{Condition, Named, Segments, subtype_set};
+use crate::rules::matcher::Asked;
 use crate::rules::report::{At, Finding, Located};
 use crate::track::{Standing, StandingSet};
-use crate::wire::Segment;
+use crate::wire::{OptionKind, Segment};
 
 /// What an `accept` does not let pass unless the rule names it: `[policy]` decides these.
 const SUSPECT: StandingSet = StandingSet::only(Standing::JoinUnknown)
     .and(StandingSet::only(Standing::JoinForgedAnswer))
     .and(StandingSet::only(Standing::JoinForgedProof))
     .and(StandingSet::only(Standing::AnnouncementForged))
+    .and(StandingSet::only(Standing::AnnouncementUnproven))
     .and(StandingSet::only(Standing::KeyChanged));
 
 /// How a SYN or SYN/ACK with MP_CAPABLE can stand.
@@ -43,7 +45,7 @@ const RUNNING: StandingSet =
 const ASKING: StandingSet =
     OPENING.and(StandingSet::only(Standing::JoinKnown)).and(StandingSet::only(Standing::JoinUnknown));
 
-/// A law and what a rule did against it.
+/// What a rule did against a law, or is surely not meant to do.
 struct Breach {
     code: Code,
     why: &'static str,
@@ -58,21 +60,44 @@ pub(super) fn breaches(rule: &Draft, action: Located<Action>) -> Vec<Finding> {
     if rule.break_connections {
         return Vec::new();
     }
+    let options = options(rule);
     let mut breaches: Vec<(At, Breach)> = Vec::new();
-    for option in &rule.option {
+    for option in &options {
         breaches.extend(of_option(rule, action.value, option.value).map(|breach| (option.at, breach)));
     }
-    if rule.option.is_empty() {
+    if options.is_empty() {
         breaches.extend(of_silence(rule, action.value).map(|breach| (action.at, breach)));
     }
-    if let Some(late) = strips_late(rule, action.value) {
-        breaches.push((late, LATE));
+    breaches.extend(out_of_place(rule, action.value));
+    breaches.extend(of_kinds(rule, action.value));
+    if breaches.is_empty() {
+        breaches.extend(of_segment(rule, action.value));
     }
-    let findings = breaches.into_iter().map(|(at, Breach { code, why, remedy })| {
-        Finding::error(code, at, why)
-            .remedy(format!("{}: {remedy}; {OR_INSIST}", code.label().replace('_', " ")))
+    breaches.into_iter().map(|(at, breach)| breach.finding(at)).collect()
+}
+
+impl Breach {
+    fn finding(self, at: At) -> Finding {
+        let Self { code, why, remedy } = self;
+        if code == Code::SilentDrop {
+            return Finding::warning(code, at, why).remedy(remedy);
+        }
+        let law = code.name().strip_prefix("law_").map_or(String::new(), |number| format!("law {number}: "));
+        Finding::error(code, at, why).remedy(format!("{law}{remedy}; {OR_INSIST}"))
+    }
+}
+
+/// The MPTCP options that a rule is about: those that it names, else those that its conditions ask for.
+fn options(rule: &Draft) -> Vec<Located<Subtype>> {
+    if !rule.option.is_empty() {
+        return rule.option.clone();
+    }
+    let implied = rule.conditions.iter().filter_map(|asked| match asked.condition {
+        Condition::Announces(_) => Some(Located { value: Subtype::AddAddr, at: asked.at }),
+        Condition::JoinTo(_) => Some(Located { value: Subtype::MpJoin, at: asked.at }),
+        _ => None,
     });
-    findings.collect()
+    implied.collect()
 }
 
 const DROPPED_OPENING: Breach = Breach {
@@ -118,7 +143,7 @@ const REFUSED_ANYTHING: Breach = Breach {
 };
 
 const NOTHING_TO_REJECT: Breach = Breach {
-    code: Code::Law4,
+    code: Code::NothingToReject,
     why: "this option asks for nothing that a RST could refuse; the RST would end the subflow that carries it",
     remedy: "use `action = \"strip\"` or `action = \"drop\"`",
 };
@@ -135,26 +160,74 @@ const SILENT_STRIP: Breach = Breach {
     remedy: "name the option that it is about",
 };
 
+const RESET_RESET: Breach = Breach {
+    code: Code::NothingToReject,
+    why: "nobody answers a RST, so there is no segment here that could be rejected",
+    remedy: "name other segments, or use `action = \"drop\"`",
+};
+
+const STRIPPED_ACK: Breach = Breach {
+    code: Code::Law4,
+    why: "a pure ACK whose ADD_ADDR is stripped acknowledges data without DSS, and the connection falls back",
+    remedy: "use `action = \"drop\"`: the announcement is lost, and the connection stays MPTCP",
+};
+
+const SILENT_DROP: Breach = Breach {
+    code: Code::SilentDrop,
+    why: "what the segment carries beside this option is lost with it, and only a retransmission will tell",
+    remedy: "use `action = \"strip\"`, which takes the option alone",
+};
+
+const SILENT_KIND: Breach = Breach {
+    code: Code::SilentDrop,
+    why: "the sender of a dropped segment is not told, and sends it again",
+    remedy: "use `action = \"strip\"` to take the option alone, or `action = \"reject\"` to refuse the connection",
+};
+
+const LATE_SINGLE_PATH: Breach = Breach {
+    code: Code::Law1,
+    why: "that a connection has one path is decided at its SYN, with its MP_CAPABLE",
+    remedy: "leave `option` and `segment` out, or name mp_capable and syn",
+};
+
+const STRIPPED_SIGNATURE: Breach = Breach {
+    code: Code::VitalOption,
+    why: "who signs its segments drops those that come without a signature: the connection does not open",
+    remedy: "leave the signature, or refuse the connection with `action = \"reject\"`",
+};
+
+const STRIPPED_AGREEMENT: Breach = Breach {
+    code: Code::AgreedOption,
+    why: "the hosts agreed on this in their SYNs: taken out here, one counts on it and the other does not",
+    remedy: "use `segment = \"syn\"`, or leave it out",
+};
+
 /// What is wrong with doing `action` to a segment because of `option`.
 fn of_option(rule: &Draft, action: Action, option: Subtype) -> Option<Breach> {
     match (action, option) {
         (Action::Strip, Subtype::Dss | Subtype::MpFail | Subtype::MpFastclose) => Some(STRIPPED_STREAM),
         (Action::Strip, Subtype::MpJoin) => Some(STRIPPED_JOIN),
-        (Action::Drop, Subtype::MpCapable) => reaches_opening(rule).then_some(DROPPED_OPENING),
-        (Action::Reject { .. }, Subtype::MpCapable) => reaches_opening(rule).then_some(RESET_OPENING),
+        (Action::Strip, Subtype::AddAddr) => {
+            rule.segment.iter().any(|named| named.value == Segment::Ack).then_some(STRIPPED_ACK)
+        }
+        (Action::Drop, Subtype::MpCapable) => {
+            Some(if reaches_opening(rule) { DROPPED_OPENING } else { SILENT_DROP })
+        }
+        (Action::Reject(_), Subtype::MpCapable) => reaches_opening(rule).then_some(RESET_OPENING),
         (Action::Drop, Subtype::MpJoin) => reaches(rule, SOUND_JOIN).then_some(DROPPED_JOIN),
-        (Action::Drop | Action::Reject { .. }, Subtype::Dss | Subtype::MpFail | Subtype::MpFastclose) => {
+        (Action::Drop | Action::Reject(_), Subtype::Dss | Subtype::MpFail | Subtype::MpFastclose) => {
             Some(REFUSED_STREAM)
         }
-        (
-            Action::Reject { .. },
-            Subtype::AddAddr | Subtype::RemoveAddr | Subtype::MpPrio | Subtype::MpTcprst,
-        ) => Some(NOTHING_TO_REJECT),
-        (Action::Accept | Action::Strip | Action::Drop | Action::Reject { .. }, _) => None,
+        (Action::Reject(_), Subtype::AddAddr | Subtype::RemoveAddr | Subtype::MpPrio | Subtype::MpTcprst) => {
+            Some(NOTHING_TO_REJECT)
+        }
+        (Action::Drop, Subtype::RemoveAddr | Subtype::MpPrio | Subtype::Unassigned) => Some(SILENT_DROP),
+        (Action::SinglePath, option) => (option != Subtype::MpCapable).then_some(LATE_SINGLE_PATH),
+        (Action::Accept | Action::Strip | Action::Drop | Action::Reject(_), _) => None,
     }
 }
 
-/// What is wrong with doing `action` without naming an option. A strip is then one of SYNs.
+/// What is wrong with doing `action` without naming an MPTCP option. A strip is then one of SYNs, or of other options.
 fn of_silence(rule: &Draft, action: Action) -> Option<Breach> {
     let refusal = |opening| {
         let later = [Segment::Ack, Segment::Data, Segment::Fin, Segment::Rst];
@@ -166,23 +239,62 @@ fn of_silence(rule: &Draft, action: Action) -> Option<Breach> {
             None
         }
     };
+    let odd = |oddity: &Asked| {
+        matches!(
+            oddity.condition,
+            Condition::Odd(Oddity::Malformed | Oddity::Duplicate | Oddity::WrongSegment, true)
+        )
+    };
+    let (names_kinds, is_odd) = (!rule.kind.is_empty(), rule.conditions.iter().any(odd));
     match action {
-        Action::Accept => None,
-        Action::Strip => (!reaches(rule, ASKING)).then_some(SILENT_STRIP),
-        Action::Reject { .. } => refusal(RESET_OPENING),
+        Action::Accept | Action::SinglePath => None,
+        Action::Strip => (!names_kinds && !reaches(rule, ASKING)).then_some(SILENT_STRIP),
+        Action::Reject(_) | Action::Drop if is_odd => None,
+        Action::Reject(_) if names_kinds => None,
+        Action::Drop if names_kinds => {
+            Some(if allows(rule, Segment::Syn) { DROPPED_OPENING } else { SILENT_KIND })
+        }
+        Action::Reject(_) => refusal(RESET_OPENING),
         Action::Drop => refusal(DROPPED_OPENING)
             .or_else(|| (rule.standing.is_some() && reaches(rule, SOUND_JOIN)).then_some(DROPPED_JOIN)),
     }
 }
 
-/// Where a rule says that it strips MP_CAPABLE of something else than a SYN.
-fn strips_late(rule: &Draft, action: Action) -> Option<At> {
-    let capable =
-        rule.option.is_empty() || rule.option.iter().any(|option| option.value == Subtype::MpCapable);
-    if action != Action::Strip || !capable {
-        return None;
+/// Where a rule says that it decides something later than it can be decided.
+fn out_of_place(rule: &Draft, action: Action) -> Option<(At, Breach)> {
+    let late = rule.segment.iter().find(|segment| segment.value != Segment::Syn);
+    let options = options(rule);
+    let capable = options.iter().any(|option| option.value == Subtype::MpCapable)
+        || (options.is_empty() && rule.kind.is_empty());
+    match action {
+        Action::Strip if capable => late.map(|segment| (segment.at, LATE)),
+        Action::SinglePath if !allows(rule, Segment::Syn) => {
+            late.map(|segment| (segment.at, LATE_SINGLE_PATH))
+        }
+        Action::Accept | Action::Strip | Action::Reject(_) | Action::Drop | Action::SinglePath => None,
     }
-    rule.segment.iter().find(|segment| segment.value != Segment::Syn).map(|segment| segment.at)
+}
+
+/// What is wrong with taking other TCP options out.
+fn of_kinds(rule: &Draft, action: Action) -> Vec<(At, Breach)> {
+    if action != Action::Strip {
+        return Vec::new();
+    }
+    let breach = |kind: &Located<OptionKind>| {
+        if kind.value.is_vital() {
+            return Some((kind.at, STRIPPED_SIGNATURE));
+        }
+        let late = rule.segment.iter().find(|segment| !kind.value.is_removable(segment.value))?;
+        Some((late.at, STRIPPED_AGREEMENT))
+    };
+    rule.kind.iter().filter_map(breach).collect()
+}
+
+/// Where a rule rejects nothing but RSTs.
+fn of_segment(rule: &Draft, action: Action) -> Option<(At, Breach)> {
+    let Action::Reject(_) = action else { return None };
+    let first = rule.segment.first()?;
+    rule.segment.iter().all(|segment| segment.value == Segment::Rst).then_some((first.at, RESET_RESET))
 }
 
 fn reaches_opening(rule: &Draft) -> bool {
@@ -190,43 +302,61 @@ fn reaches_opening(rule: &Draft) -> bool {
 }
 
 fn reaches(rule: &Draft, standings: StandingSet) -> bool {
-    rule.standing.is_none_or(|named| named.without(standings) != named)
+    rule.standing.is_none_or(|named| named.value.meets(standings))
 }
 
 fn allows(rule: &Draft, segment: Segment) -> bool {
     rule.segment.is_empty() || rule.segment.iter().any(|named| named.value == segment)
 }
 
-/// The rule's conditions on option, segment and standing, made so narrow that whatever meets them may lawfully be
-/// treated so; and the options that it names, where it names any.
-pub(super) fn narrowed(rule: &Draft, action: Action) -> (Vec<Condition>, Option<Named>) {
-    let written = subtype_set(rule.option.iter().map(|option| option.value));
+/// What is left of a rule where it obeys the laws.
+pub(super) struct Narrowed {
+    /// Its conditions on option, kind, segment and standing, so narrow that whatever meets them may lawfully be treated so.
+    pub(super) conditions: Vec<Asked>,
+    /// The MPTCP options that it is about, where it is about any.
+    pub(super) named: Option<Named>,
+    /// The other TCP options that it is about.
+    pub(super) kinds: Option<Kinds>,
+}
+
+/// The rule, as narrow as the laws demand.
+pub(super) fn narrowed(rule: &Draft, action: Located<Action>) -> Narrowed {
+    let lawful = !rule.break_connections;
+    let written = subtype_set(options(rule).iter().map(|option| option.value));
     let named = (!written.is_empty()).then(|| Named {
         in_syn: written,
-        later: if action == Action::Strip && !rule.break_connections {
-            subtype_set(written.iter().filter(|&option| option != Subtype::MpCapable))
-        } else {
-            written
+        later: match action.value {
+            Action::Strip if lawful => {
+                subtype_set(written.iter().filter(|&option| option != Subtype::MpCapable))
+            }
+            Action::SinglePath => SubtypeSet::EMPTY,
+            Action::Accept | Action::Strip | Action::Reject(_) | Action::Drop => written,
         },
     });
-    let mut conditions: Vec<_> = named.map(Condition::Option).into_iter().collect();
-    if !rule.segment.is_empty() {
-        conditions
-            .push(Condition::Segment(Segments::from_iter(rule.segment.iter().map(|segment| segment.value))));
+    let kinds = (!rule.kind.is_empty()).then(|| Kinds {
+        named: rule.kind.iter().map(|kind| kind.value).collect(),
+        removable: lawful && action.value == Action::Strip,
+    });
+    let mut conditions = rule.says(named, kinds.as_ref());
+    let by_law = |condition| Asked { condition, key: None, at: action.at };
+    if !rule.conditions.iter().any(|asked| matches!(asked.condition, Condition::Odd(..))) {
+        conditions.push(by_law(Condition::Sound));
     }
-    conditions.extend(rule.standing.map(Condition::Standing));
-    if rule.break_connections {
-        return (conditions, named);
-    }
-    match action {
-        Action::Strip if named.is_none() => {
-            let asking = subtype_set([Subtype::MpCapable, Subtype::MpJoin]);
-            conditions.push(Condition::Option(Named { in_syn: asking, later: SubtypeSet::EMPTY }));
+    let asking = |options: &[Subtype]| {
+        by_law(Condition::Option(Named {
+            in_syn: subtype_set(options.iter().copied()),
+            later: SubtypeSet::EMPTY,
+        }))
+    };
+    match action.value {
+        Action::SinglePath if named.is_none() => conditions.push(asking(&[Subtype::MpCapable])),
+        Action::Strip if lawful && named.is_none() && kinds.is_none() => {
+            conditions.push(asking(&[Subtype::MpCapable, Subtype::MpJoin]));
         }
-        Action::Accept if rule.standing.is_none() => {
-            conditions.push(Condition::Standing(StandingSet::ALL.without(SUSPECT)));
+        Action::Accept if lawful && rule.standing.is_none() => {
+            conditions.push(by_law(Condition::Standing(StandingSet::ALL.without(SUSPECT))));
         }
-        Action::Accept | Action::Strip | Action::Reject { .. } | Action::Drop => {}
+        Action::Accept | Action::Strip | Action::Reject(_) | Action::Drop | Action::SinglePath => {}
     }
-    (conditions, named)
+    Narrowed { conditions, named, kinds }
 }

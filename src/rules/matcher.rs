@@ -1,221 +1,131 @@
-//! Compiled rules: conditions that a segment's facts meet or not.
+//! Compiled rules, and which of them speaks on a segment.
 
 use std::sync::Arc;
 
-use crate::mptcp::{Subtype, SubtypeSet};
-use crate::rules::ranges::{Addresses, Ranges};
-use crate::rules::{Action, Facts, InterfaceName, RuleLabel};
-use crate::track::StandingSet;
-use crate::wire::{Endpoint, Flow, Segment};
+use crate::mptcp::SubtypeSet;
+use crate::rules::condition::{Condition, Kinds, Mark, Named};
+use crate::rules::index::Asks;
+use crate::rules::report::At;
+use crate::rules::{Action, Facts, Hit, RuleLabel};
+use crate::time::Timestamp;
+use crate::track::{Rate, Rates, RuleKey, Source};
 
 /// One rule.
 #[derive(Debug)]
 pub(super) struct Rule {
     pub(super) label: Arc<RuleLabel>,
+    pub(super) key: RuleKey,
+    pub(super) at: At,
+    pub(super) effect: Effect,
+    /// The MPTCP options that it named, where it named any.
+    pub(super) named: Option<Named>,
+    /// The TCP options that it named, where it named any.
+    pub(super) kinds: Option<Kinds>,
+    /// All must hold; first those that the index has seen to, then the cheapest ones.
+    pub(super) conditions: Box<[Asked]>,
+    /// How many the index has seen to.
+    pub(super) indexed: usize,
+    /// And that, last of all: whoever asks takes a token.
+    pub(super) rate: Option<RateLimit>,
+}
+
+/// What a rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Effect {
     pub(super) action: Action,
     pub(super) log: bool,
+    /// It only says what it would do, and the next rules are asked.
+    pub(super) observe: bool,
     pub(super) break_connections: bool,
-    /// The options that it named, where it named any.
-    pub(super) named: Option<Named>,
-    /// All must hold; the cheapest ones first.
-    pub(super) conditions: Box<[Condition]>,
+    pub(super) set_mark: Option<Mark>,
+    /// The bits that a join takes from the first subflow.
+    pub(super) inherit_mark: Option<u32>,
 }
 
-/// One thing that a rule asks of a segment.
+/// A condition, and where it stands.
 #[derive(Clone, Debug)]
-pub(super) enum Condition {
-    /// One of these options is in it.
-    Option(Named),
-    /// It is one of these kinds.
-    Segment(Segments),
-    /// It stands like this.
-    Standing(StandingSet),
-    /// The version is known and one of these.
-    Version(Versions),
-    /// By which interface.
-    Interface(Way, Box<[InterfaceName]>),
-    /// The port of that end.
-    Port(Side, Ranges<u16>),
-    /// The address of that end is one of these.
-    Address(Side, Addresses),
-    /// The address of that end is none of these.
-    NotAddress(Side, Addresses),
+pub(super) struct Asked {
+    pub(super) condition: Condition,
+    /// The key by which the file asks; none where the laws of MPTCP do.
+    pub(super) key: Option<&'static str>,
+    /// Its value in the file.
+    pub(super) at: At,
 }
 
-/// Options that a rule names: what it may touch in a SYN can be forbidden later.
+/// How often a rule speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Named {
-    pub(super) in_syn: SubtypeSet,
-    pub(super) later: SubtypeSet,
+pub(super) struct RateLimit {
+    pub(super) rate: Rate,
+    pub(super) per: Per,
+    /// It speaks on what goes beyond the rate, instead of on what keeps to it.
+    pub(super) beyond: bool,
+    pub(super) at: At,
 }
 
-/// A set of kinds of segment.
+/// Whose tokens a rate counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Segments(u8);
-
-/// A set of MPTCP versions, 0 to 15.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Versions(pub(super) u16);
-
-/// An end of a segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    /// Who sent it.
-    From,
-    /// Who gets it.
-    To,
-}
-
-/// A way through the gate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
-    /// Into it.
-    In,
-    /// Out of it.
-    Out,
+pub(super) enum Per {
+    /// Everybody's together.
+    Rule,
+    /// Each sender's.
+    Source,
+    /// Each receiver's.
+    Destination,
 }
 
 impl Rule {
-    pub(super) fn matches(&self, facts: &Facts) -> bool {
-        self.conditions.iter().all(|condition| condition.holds(facts))
+    /// Whether it speaks on a segment that its indexed conditions let through.
+    pub(super) fn speaks(&self, now: Timestamp, facts: &Facts, rates: &Rates) -> bool {
+        self.conditions.iter().skip(self.indexed).all(|asked| asked.condition.holds(facts))
+            && self.rate.is_none_or(|rate| rate.holds(now, self.key, facts, rates))
     }
 
-    /// The options that the rule is about in a segment that it matches.
-    pub(super) fn subtypes(&self, facts: &Facts) -> SubtypeSet {
-        let Some(named) = self.named else { return facts.subtypes };
-        let named = named.within(facts.segment);
-        let both = facts.subtypes.iter().filter(|&subtype| named.contains(subtype));
-        both.fold(SubtypeSet::EMPTY, |set, subtype| set.and(SubtypeSet::only(subtype)))
+    /// The first of its conditions that the segment does not meet.
+    pub(super) fn obstacle(&self, facts: &Facts) -> Option<&Asked> {
+        self.conditions.iter().find(|asked| !asked.condition.holds(facts))
     }
 
-    /// Whether it surely matches whatever `other` matches: each of its conditions is wider than one of the other's.
-    pub(super) fn covers(&self, other: &Self) -> bool {
-        self.conditions.iter().all(|ours| other.conditions.iter().any(|theirs| ours.covers(theirs)))
-    }
-}
-
-impl Condition {
-    fn holds(&self, facts: &Facts) -> bool {
-        match self {
-            Self::Option(named) => facts.subtypes.meets(named.within(facts.segment)),
-            Self::Segment(segments) => segments.contains(facts.segment),
-            Self::Standing(standings) => standings.contains(facts.standing),
-            Self::Version(versions) => facts.version.is_some_and(|version| versions.contains(version)),
-            Self::Interface(way, names) => way.of(facts).is_some_and(|name| names.contains(&name)),
-            Self::Port(side, ports) => ports.contains(side.of(facts.flow).port),
-            Self::Address(side, addresses) => addresses.contains(side.of(facts.flow).addr),
-            Self::NotAddress(side, addresses) => !addresses.contains(side.of(facts.flow).addr),
+    pub(super) fn hit(&self, facts: &Facts) -> Hit<'_> {
+        Hit {
+            label: &self.label,
+            key: self.key,
+            action: self.effect.action,
+            subtypes: self.subtypes(facts),
+            kinds: self.kinds.as_ref(),
+            log: self.effect.log,
+            break_connections: self.effect.break_connections,
+            set_mark: self.effect.set_mark,
+            inherit_mark: self.effect.inherit_mark,
         }
     }
 
-    /// Whether whatever meets `other` surely meets this.
-    pub(super) fn covers(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Option(ours), Self::Option(theirs)) => ours.covers(*theirs),
-            (Self::Segment(ours), Self::Segment(theirs)) => ours.covers(*theirs),
-            (Self::Standing(ours), Self::Standing(theirs)) => theirs.without(*ours) == StandingSet::EMPTY,
-            (Self::Version(ours), Self::Version(theirs)) => theirs.0 & !ours.0 == 0,
-            (Self::Interface(way, ours), Self::Interface(their_way, theirs)) => {
-                way == their_way && theirs.iter().all(|name| ours.contains(name))
+    /// The MPTCP options that the rule is about in a segment that it matches; those of a rule about other TCP options are
+    /// none.
+    fn subtypes(&self, facts: &Facts) -> SubtypeSet {
+        match (self.named, &self.kinds) {
+            (Some(named), _) => {
+                let named = named.within(facts.segment);
+                let both = facts.subtypes.iter().filter(|&subtype| named.contains(subtype));
+                both.fold(SubtypeSet::EMPTY, |set, subtype| set.and(SubtypeSet::only(subtype)))
             }
-            (Self::Port(side, ours), Self::Port(their_side, theirs)) => {
-                side == their_side && ours.covers(theirs)
-            }
-            (Self::Address(side, ours), Self::Address(their_side, theirs)) => {
-                side == their_side && ours.covers(theirs)
-            }
-            (Self::NotAddress(side, ours), Self::NotAddress(their_side, theirs)) => {
-                side == their_side && theirs.covers(ours)
-            }
-            (
-                Self::Option(_)
-                | Self::Segment(_)
-                | Self::Standing(_)
-                | Self::Version(_)
-                | Self::Interface(..)
-                | Self::Port(..)
-                | Self::Address(..)
-                | Self::NotAddress(..),
-                _,
-            ) => false,
+            (None, Some(_)) => SubtypeSet::EMPTY,
+            (None, None) => facts.subtypes,
         }
     }
 
-    /// The order in which conditions are tried: bit tests, then comparisons, then searches.
-    pub(super) const fn cost(&self) -> u8 {
-        match self {
-            Self::Option(_) | Self::Segment(_) | Self::Standing(_) | Self::Version(_) => 0,
-            Self::Interface(..) => 1,
-            Self::Port(..) => 2,
-            Self::Address(..) | Self::NotAddress(..) => 3,
-        }
+    /// What the index may see to.
+    pub(super) fn asks(&self) -> Asks<'_> {
+        self.conditions.iter().fold(Asks::default(), |asks, asked| asks.with(&asked.condition))
     }
 }
 
-impl Named {
-    fn within(self, segment: Segment) -> SubtypeSet {
-        if segment == Segment::Syn { self.in_syn } else { self.later }
+impl RateLimit {
+    fn holds(self, now: Timestamp, key: RuleKey, facts: &Facts, rates: &Rates) -> bool {
+        let host = match self.per {
+            Per::Rule => None,
+            Per::Source => Some(Source::from(facts.flow.src.addr)),
+            Per::Destination => Some(Source::from(facts.flow.dst.addr)),
+        };
+        rates.take(now, key, host, self.rate) != self.beyond
     }
-
-    fn covers(self, other: Self) -> bool {
-        let wider =
-            |ours: SubtypeSet, theirs: SubtypeSet| theirs.iter().all(|subtype| ours.contains(subtype));
-        self == other || (wider(self.in_syn, other.in_syn) && wider(self.later, other.later))
-    }
-}
-
-impl FromIterator<Segment> for Segments {
-    fn from_iter<I: IntoIterator<Item = Segment>>(segments: I) -> Self {
-        Self(segments.into_iter().fold(0, |set, segment| set | Self::bit(segment)))
-    }
-}
-
-impl Segments {
-    const fn contains(self, segment: Segment) -> bool {
-        self.0 & Self::bit(segment) != 0
-    }
-
-    const fn covers(self, other: Self) -> bool {
-        other.0 & !self.0 == 0
-    }
-
-    const fn bit(segment: Segment) -> u8 {
-        match segment {
-            Segment::Syn => 1,
-            Segment::SynAck => 2,
-            Segment::Ack => 4,
-            Segment::Data => 8,
-            Segment::Fin => 16,
-            Segment::Rst => 32,
-        }
-    }
-}
-
-impl Versions {
-    fn contains(self, version: u8) -> bool {
-        1_u16.checked_shl(version.into()).is_some_and(|bit| self.0 & bit != 0)
-    }
-}
-
-impl Side {
-    const fn of(self, flow: Flow) -> Endpoint {
-        match self {
-            Self::From => flow.src,
-            Self::To => flow.dst,
-        }
-    }
-}
-
-impl Way {
-    const fn of(self, facts: &Facts) -> Option<InterfaceName> {
-        match self {
-            Self::In => facts.input,
-            Self::Out => facts.output,
-        }
-    }
-}
-
-/// The set of `subtypes`.
-pub(super) fn subtype_set(subtypes: impl IntoIterator<Item = Subtype>) -> SubtypeSet {
-    subtypes.into_iter().fold(SubtypeSet::EMPTY, |set, subtype| set.and(SubtypeSet::only(subtype)))
 }

@@ -2,72 +2,90 @@
 
 use std::collections::BTreeMap;
 
-use crate::mptcp::ResetReason;
-use crate::rules::diagnostic::Code;
+use crate::rules::codes::Code;
 use crate::rules::file::File;
-use crate::rules::report::{Finding, Report, quote};
+use crate::rules::lint;
+use crate::rules::report::{Finding, Report};
 use crate::rules::sets::Sets;
-use crate::rules::values::{Key, Reader, Value};
+use crate::rules::settings::once;
+use crate::rules::values::{Key, Reader, Shape, Value};
 use crate::rules::{Action, Policy};
 
-/// A bad HMAC or token is answered with this reason, as is a policy's reject, which is about nothing else.
-const REJECT: Action = Action::Reject { reason: ResetReason::MPTCP_ERROR };
+type Row = Key<Policy>;
 
 /// The keys of `[policy]`.
-pub(super) const KEYS: [Key<Policy>; 7] = [
-    Key {
-        name: "default",
-        about: "connections and joins that no rule matches",
-        takes: "an action",
-        words: || vec!["accept", "strip"],
-        read: |reader, policy, value| {
+pub(super) const KEYS: [Key<Policy>; 9] = [
+    Row::value(
+        "default",
+        "connections and joins that no rule matches",
+        Shape::Word,
+        |reader, policy, value| {
             if !refuses_connections(reader, value) {
                 assign(&mut policy.default, reader, value);
             }
         },
-    },
-    Key {
-        name: "unknown_join",
-        about: "a join whose token was never seen here",
-        takes: "an action",
-        words: refusable,
-        read: |reader, policy, value| assign(&mut policy.unknown_join, reader, value),
-    },
-    Key {
-        name: "forged_join",
-        about: "a join whose HMAC does not verify",
-        takes: "an action",
-        words: refusable,
-        read: |reader, policy, value| assign(&mut policy.forged_join, reader, value),
-    },
-    Key {
-        name: "malformed",
-        about: "options that no stack may send, and packets that cannot be read",
-        takes: "an action",
-        words: || vec!["accept", "strip", "drop"],
-        read: |reader, policy, value| assign(&mut policy.malformed, reader, value),
-    },
-    Key {
-        name: "forged_announcement",
-        about: "ADD_ADDR whose HMAC does not verify",
-        takes: "an action",
-        words: || vec!["accept", "drop"],
-        read: |reader, policy, value| assign(&mut policy.forged_announcement, reader, value),
-    },
-    Key {
-        name: "key_changed",
-        about: "a third ACK that names other keys than the handshake did",
-        takes: "an action",
-        words: refusable,
-        read: |reader, policy, value| assign(&mut policy.key_changed, reader, value),
-    },
-    Key {
-        name: "id_conflict",
-        about: "ADD_ADDR that gives a known id another address",
-        takes: "an action",
-        words: || vec!["accept", "drop"],
-        read: |reader, policy, value| assign(&mut policy.id_conflict, reader, value),
-    },
+    )
+    .of(|| vec!["accept", "strip"]),
+    Row::value(
+        "unknown_join",
+        "a join whose token was never seen here",
+        Shape::Word,
+        |reader, policy, value| {
+            assign(&mut policy.unknown_join, reader, value);
+        },
+    )
+    .of(refusable),
+    Row::value("forged_join", "a join whose HMAC does not verify", Shape::Word, |reader, policy, value| {
+        assign(&mut policy.forged_join, reader, value);
+    })
+    .of(refusable),
+    Row::value(
+        "malformed",
+        "options that no stack may send, and packets that cannot be read",
+        Shape::Word,
+        |reader, policy, value| assign(&mut policy.malformed, reader, value),
+    )
+    .of(|| vec!["accept", "strip", "drop"]),
+    Row::value(
+        "forged_announcement",
+        "ADD_ADDR whose HMAC does not verify",
+        Shape::Word,
+        |reader, policy, value| assign(&mut policy.forged_announcement, reader, value),
+    )
+    .of(losable),
+    Row::value(
+        "unproven_announcement",
+        "ADD_ADDR of version 0, which has no HMAC",
+        Shape::Word,
+        |reader, policy, value| {
+            assign(&mut policy.unproven_announcement, reader, value);
+            if policy.unproven_announcement == Action::Accept {
+                let at = reader.at(value.span());
+                reader.add(lint::unproven(at));
+            }
+        },
+    )
+    .of(losable),
+    Row::value(
+        "key_changed",
+        "a third ACK that names other keys than the handshake did",
+        Shape::Word,
+        |reader, policy, value| assign(&mut policy.key_changed, reader, value),
+    )
+    .of(refusable),
+    Row::value(
+        "id_conflict",
+        "ADD_ADDR that gives a known id another address",
+        Shape::Word,
+        |reader, policy, value| assign(&mut policy.id_conflict, reader, value),
+    )
+    .of(losable),
+    Row::value(
+        "inherit_mark",
+        "bits that joins take from the first subflow's mark, where their rule does not say",
+        Shape::Mask,
+        |reader, policy, value| policy.inherit_mark = reader.mask(value).unwrap_or(0),
+    ),
 ];
 
 /// The policy of all files together; each key may stand in one of them.
@@ -76,15 +94,7 @@ pub(super) fn read(files: &[File<'_>], sets: &mut Sets, report: &mut Report<'_>)
     let mut seen = BTreeMap::new();
     for file in files {
         let mut reader = Reader::new(file.index, sets, report);
-        for key in file.policy.keys() {
-            let at = reader.at(key.span());
-            let first = *seen.entry(key.get_ref().to_string()).or_insert(at);
-            if first != at {
-                let message = format!("the policy {} stands in two files", quote(key.get_ref()));
-                let finding = Finding::error(Code::Duplicate, at, message).related(first, "first here");
-                reader.add(finding.remedy("keep one of them: which one would speak is nobody's guess"));
-            }
-        }
+        once(&mut reader, "policy", &file.policy, &mut seen);
         reader.section("[policy]", &KEYS, &file.policy, &mut policy);
     }
     policy
@@ -94,9 +104,14 @@ fn refusable() -> Vec<&'static str> {
     vec!["accept", "reject", "drop"]
 }
 
+fn losable() -> Vec<&'static str> {
+    vec!["accept", "drop"]
+}
+
 fn assign(policy: &mut Action, reader: &mut Reader<'_, '_>, value: &Value<'_>) {
     let allowed = reader.allowed();
-    let mut actions = [Action::Accept, Action::Strip, REJECT, Action::Drop].into_iter();
+    // A policy's reject is about a bad HMAC, token or key, and nothing else.
+    let mut actions = [Action::Accept, Action::Strip, Action::DISBELIEVE, Action::Drop].into_iter();
     let known = |label: &str| actions.find(|action| action.label() == label && allowed.contains(&label));
     if let Some(action) = reader.word(value, known) {
         *policy = action.value;

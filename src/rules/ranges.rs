@@ -25,6 +25,15 @@ impl<T: Copy + Ord> Ranges<T> {
         Self(merged.into())
     }
 
+    /// First and last number of each range, ascending.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (T, T)> {
+        self.0.iter().copied()
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Costs a binary search.
     pub(super) fn contains(&self, number: T) -> bool {
         self.covers_range(number, number)
@@ -40,11 +49,81 @@ impl<T: Copy + Ord> Ranges<T> {
     }
 }
 
+/// A number with neighbours.
+pub(super) trait Number: Copy + Ord {
+    const MIN: Self;
+    const MAX: Self;
+    fn after(self) -> Option<Self>;
+    fn before(self) -> Option<Self>;
+}
+
+macro_rules! number {
+    ($($number:ty),*) => {$(
+        impl Number for $number {
+            const MIN: Self = Self::MIN;
+            const MAX: Self = Self::MAX;
+            fn after(self) -> Option<Self> {
+                self.checked_add(1)
+            }
+            fn before(self) -> Option<Self> {
+                self.checked_sub(1)
+            }
+        }
+    )*};
+}
+
+number!(u16, u32, u128);
+
+impl<T: Number> Ranges<T> {
+    /// Every number.
+    pub(super) fn all() -> Self {
+        Self(Box::new([(T::MIN, T::MAX)]))
+    }
+
+    /// The numbers that both have. Costs a step for each range of both.
+    pub(super) fn common(&self, other: &Self) -> Self {
+        let (mut ours, mut theirs) = (self.iter().peekable(), other.iter().peekable());
+        let mut common = Vec::new();
+        while let (Some(&(first, last)), Some(&(their_first, their_last))) = (ours.peek(), theirs.peek()) {
+            let (start, end) = (first.max(their_first), last.min(their_last));
+            if start <= end {
+                common.push((start, end));
+            }
+            if last <= their_last {
+                ours.next()
+            } else {
+                theirs.next()
+            };
+        }
+        Self(common.into())
+    }
+
+    /// The numbers that `other` does not have. Costs a step for each range of both.
+    pub(super) fn without(&self, other: &Self) -> Self {
+        self.common(&other.complement())
+    }
+
+    fn complement(&self) -> Self {
+        let mut gaps = Vec::with_capacity(self.0.len() + 1);
+        let mut from = Some(T::MIN);
+        for (first, last) in self.iter() {
+            if let (Some(start), Some(end)) = (from, first.before())
+                && start <= end
+            {
+                gaps.push((start, end));
+            }
+            from = last.after();
+        }
+        gaps.extend(from.map(|start| (start, T::MAX)));
+        Self(gaps.into())
+    }
+}
+
 /// Addresses of both families.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Prefixes {
-    v4: Ranges<u32>,
-    v6: Ranges<u128>,
+    pub(super) v4: Ranges<u32>,
+    pub(super) v6: Ranges<u128>,
 }
 
 impl Prefixes {
@@ -64,7 +143,45 @@ impl Prefixes {
         }
     }
 
-    fn contains(&self, addr: IpAddr) -> bool {
+    /// Every address.
+    pub(super) fn all() -> Self {
+        Self { v4: Ranges::all(), v6: Ranges::all() }
+    }
+
+    /// The addresses that both have.
+    pub(super) fn common(&self, other: &Self) -> Self {
+        Self { v4: self.v4.common(&other.v4), v6: self.v6.common(&other.v6) }
+    }
+
+    /// The addresses that `other` does not have.
+    pub(super) fn without(&self, other: &Self) -> Self {
+        Self { v4: self.v4.without(&other.v4), v6: self.v6.without(&other.v6) }
+    }
+
+    /// How many ranges it has, which is what going through it costs.
+    pub(super) const fn len(&self) -> usize {
+        self.v4.0.len() + self.v6.0.len()
+    }
+
+    /// One of its addresses.
+    pub(super) fn first(&self) -> Option<IpAddr> {
+        let v4 = self.v4.iter().next().map(|(first, _)| IpAddr::V4(Ipv4Addr::from_bits(first)));
+        v4.or_else(|| self.v6.iter().next().map(|(first, _)| IpAddr::V6(Ipv6Addr::from_bits(first))))
+    }
+
+    /// Pairs of `sets` that have an address in common, each with one; of a crowd that overlaps in one place not all pairs.
+    pub(super) fn overlaps(sets: &[&Self]) -> Vec<(usize, usize, IpAddr)> {
+        let v4 = overlaps(sets.iter().map(|set| &set.v4)).into_iter();
+        let v6 = overlaps(sets.iter().map(|set| &set.v6)).into_iter();
+        let v4 = v4.map(|(one, other, bits)| (one, other, IpAddr::V4(Ipv4Addr::from_bits(bits))));
+        let v6 = v6.map(|(one, other, bits)| (one, other, IpAddr::V6(Ipv6Addr::from_bits(bits))));
+        let mut found: Vec<_> = v4.chain(v6).collect();
+        found.sort_unstable_by_key(|&(one, other, _)| (one, other));
+        found.dedup_by_key(|&mut (one, other, _)| (one, other));
+        found
+    }
+
+    pub(super) fn contains(&self, addr: IpAddr) -> bool {
         match addr {
             IpAddr::V4(addr) => self.v4.contains(Ipv4Addr::to_bits(addr)),
             IpAddr::V6(addr) => self.v6.contains(Ipv6Addr::to_bits(addr)),
@@ -76,11 +193,36 @@ impl Prefixes {
     }
 }
 
+/// Overlapping pairs among sets of ranges, the smaller number first, each with a number that both have.
+fn overlaps<'r, T: Number + 'r>(sets: impl Iterator<Item = &'r Ranges<T>>) -> Vec<(usize, usize, T)> {
+    let mut ranges: Vec<_> =
+        sets.enumerate().flat_map(|(set, ranges)| ranges.iter().map(move |range| (range, set))).collect();
+    ranges.sort_unstable_by_key(|&(range, set)| (range, set));
+    let mut open: Vec<(T, usize)> = Vec::new();
+    let mut found = Vec::new();
+    for ((first, last), set) in ranges {
+        open.retain(|&(open_last, _)| open_last >= first);
+        found.extend(open.iter().map(|&(_, other)| (set.min(other), set.max(other), first)));
+        open.push((last, set));
+        found.sort_unstable_by_key(|&(one, other, _)| (one, other));
+        found.dedup_by_key(|&mut (one, other, _)| (one, other));
+    }
+    found
+}
+
 /// What a rule says of an address: some prefixes of its own, and sets, which rules share because they can be large.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Addresses(pub(super) Box<[Arc<Prefixes>]>);
 
 impl Addresses {
+    /// All of it in one; costs nothing where it is one already.
+    pub(super) fn whole(&self) -> Arc<Prefixes> {
+        match &*self.0 {
+            [one] => Arc::clone(one),
+            parts => Arc::new(Prefixes::union(&[], parts)),
+        }
+    }
+
     pub(super) fn contains(&self, addr: IpAddr) -> bool {
         self.0.iter().any(|part| part.contains(addr))
     }

@@ -1,17 +1,13 @@
 //! Values as a file writes them, read into what a key takes; whoever errs is told what would be right.
 
-use std::net::IpAddr;
 use std::ops::Range;
-use std::sync::Arc;
 
-use ipnet::IpNet;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::rules::InterfaceName;
-use crate::rules::diagnostic::Code;
-use crate::rules::matcher::Versions;
-use crate::rules::ranges::{Addresses, Prefixes, Ranges};
+use crate::rules::codes::Code;
+use crate::rules::condition::Condition;
+use crate::rules::matcher::Asked;
 use crate::rules::report::{At, Finding, Located, Report, quote};
 use crate::rules::sets::Sets;
 use crate::rules::words;
@@ -19,63 +15,194 @@ use crate::rules::words;
 /// A value and where it stands.
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
 
-/// A key of a section: all that parsing, suggestions and the printed reference know of it.
+/// What makes this behind the name of a condition: it holds where the condition does not.
+pub(super) const NOT: &str = "_not";
+
+/// A key of a section: all that parsing, suggestions, the printed reference and the schema know of it.
 pub(super) struct Key<D> {
     pub(super) name: &'static str,
     /// What it means, in a few words.
     pub(super) about: &'static str,
-    /// What it takes, as in "`port` takes …".
-    pub(super) takes: &'static str,
+    /// What it takes.
+    pub(super) shape: Shape,
     /// The words that it takes, where these are a few.
     pub(super) words: fn() -> Vec<&'static str>,
-    /// Reads its value into the section's draft.
-    pub(super) read: fn(&mut Reader<'_, '_>, &mut D, &Value<'_>),
+    pub(super) reads: Reads<D>,
+}
+
+/// What is read of a key's value.
+pub(super) enum Reads<D> {
+    /// Something of the section's draft.
+    Value(fn(&mut Reader<'_, '_>, &mut D, &Value<'_>)),
+    /// A condition, which may be negated.
+    Condition(fn(&mut Reader<'_, '_>, &Value<'_>) -> Condition),
+}
+
+/// The form of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Any text.
+    Text,
+    /// The name of a rule.
+    Name,
+    /// True or false.
+    Flag,
+    /// One of the key's words.
+    Word,
+    /// Some of the key's words.
+    Words,
+    /// Addresses, prefixes, ranges, sets.
+    Addresses,
+    /// Ports, ranges, sets.
+    Ports,
+    /// Interfaces, sets of names.
+    Interfaces,
+    /// Rules, sets of names.
+    RuleNames,
+    /// Versions of MPTCP.
+    Versions,
+    /// TCP options by name or number.
+    Kinds,
+    /// Comparisons.
+    Counts,
+    /// A rate.
+    Rate,
+    /// Marks to compare with.
+    Marks,
+    /// A mark to set.
+    Mark,
+    /// Bits of a mark.
+    Mask,
+    /// A reason of MP_TCPRST.
+    Reason,
+    /// A number up to this.
+    Number(u16),
+}
+
+impl Shape {
+    /// As in "`port` takes …".
+    pub(super) fn takes(self) -> String {
+        let takes = match self {
+            Self::Text => "a text",
+            Self::Name => "a text, unique over all files",
+            Self::Flag => "true or false",
+            Self::Word => "one word",
+            Self::Words => "a word, or a list of these",
+            Self::Addresses => {
+                "an address, a prefix, a range \"192.0.2.1-192.0.2.9\", \"private\", \"bogon\", \"multicast\", \"@set\", or a list of these"
+            }
+            Self::Ports => "a port, a range \"8000-8099\", \"@set\", or a list of these",
+            Self::Interfaces => "the name of an interface (at most 15 bytes), \"@set\", or a list of these",
+            Self::RuleNames => "the name of a rule, \"@set\", or a list of these",
+            Self::Versions => "a version of MPTCP, 0 to 15, or a list of these",
+            Self::Kinds => "a TCP option by its name or number, or a list of these",
+            Self::Counts => {
+                "a number, a range \"2-4\", a comparison \"> 8\", \">= 8\", \"< 8\", \"<= 8\", or a list of these"
+            }
+            Self::Rate => {
+                "\"100/s\", \"10/m per source\" or \"5/h per destination\"; with \"> \" before it, what goes beyond the rate"
+            }
+            Self::Marks => "a mark \"0x10\", some of its bits \"0x10/0xff\", or a list of these",
+            Self::Mark => "a mark \"0x10\", or some of its bits \"0x10/0xff\"",
+            Self::Mask => "a mask of bits \"0xff\"",
+            Self::Reason => "a number up to 255, or a word",
+            Self::Number(most) => return format!("a number up to {most}"),
+        };
+        takes.to_owned()
+    }
 }
 
 /// For keys that take no words.
 pub(super) const NO_WORDS: fn() -> Vec<&'static str> = Vec::new;
+
+impl<D> Key<D> {
+    /// A key that is no condition and takes no words.
+    pub(super) const fn value(
+        name: &'static str,
+        about: &'static str,
+        shape: Shape,
+        read: fn(&mut Reader<'_, '_>, &mut D, &Value<'_>),
+    ) -> Self {
+        Self { name, about, shape, words: NO_WORDS, reads: Reads::Value(read) }
+    }
+
+    /// A condition.
+    pub(super) const fn condition(
+        name: &'static str,
+        about: &'static str,
+        shape: Shape,
+        read: fn(&mut Reader<'_, '_>, &Value<'_>) -> Condition,
+    ) -> Self {
+        Self { name, about, shape, words: NO_WORDS, reads: Reads::Condition(read) }
+    }
+
+    /// With words that it takes.
+    pub(super) const fn of(self, words: fn() -> Vec<&'static str>) -> Self {
+        Self { words, ..self }
+    }
+
+    /// Whether it may be written with `_not`.
+    pub(super) const fn is_negatable(&self) -> bool {
+        let says_no = matches!(self.name.as_bytes(), [.., b'_', b'n', b'o', b't']);
+        matches!(self.reads, Reads::Condition(_)) && !matches!(self.shape, Shape::Flag) && !says_no
+    }
+}
 
 /// Reads the values of one file.
 pub(super) struct Reader<'r, 's> {
     pub(super) file: usize,
     pub(super) sets: &'r mut Sets,
     pub(super) report: &'r mut Report<'s>,
+    /// Whose value is read now, what it takes, and which words.
     key: String,
-    takes: &'static str,
+    shape: Shape,
     words: fn() -> Vec<&'static str>,
-}
-
-/// A member of a list of addresses.
-pub(super) enum Member {
-    /// Its own prefix.
-    Net(IpNet),
-    /// Those of a set.
-    Set(String),
 }
 
 impl<'r, 's> Reader<'r, 's> {
     pub(super) const fn new(file: usize, sets: &'r mut Sets, report: &'r mut Report<'s>) -> Self {
-        Self { file, sets, report, key: String::new(), takes: "", words: NO_WORDS }
+        Self { file, sets, report, key: String::new(), shape: Shape::Text, words: NO_WORDS }
     }
 
-    /// Reads each key of `table` into `draft`. `section` is how messages name the table.
-    pub(super) fn section<D>(&mut self, section: &str, keys: &[Key<D>], table: &DeTable<'_>, draft: &mut D) {
+    /// Reads each key of `table` into `draft`, and gives the conditions. `section` is how messages name the table.
+    pub(super) fn section<D>(
+        &mut self,
+        section: &str,
+        keys: &[Key<D>],
+        table: &DeTable<'_>,
+        draft: &mut D,
+    ) -> Vec<Asked> {
+        let mut conditions = Vec::new();
         for (written, value) in table {
-            let Some(key) = keys.iter().find(|key| key.name == written.get_ref()) else {
+            let named = |name: &str| keys.iter().find(|key| key.name == name);
+            let negated = || {
+                let key = named(written.get_ref().strip_suffix(NOT)?)?;
+                key.is_negatable().then_some((key, true))
+            };
+            let known = named(written.get_ref()).map(|key| (key, false)).or_else(negated);
+            let Some((key, negated)) = known else {
                 let message = format!("{section} has no key {}", quote(written.get_ref()));
                 let remedy = words::suggestion(written.get_ref(), keys.iter().map(|key| key.name));
                 self.add(Finding::error(Code::UnknownKey, self.at(written.span()), message).remedy(remedy));
                 continue;
             };
-            self.expect(key.name, key.takes, key.words);
-            (key.read)(self, draft, value);
+            self.expect(written.get_ref(), key.shape, key.words);
+            match key.reads {
+                Reads::Value(read) => read(self, draft, value),
+                Reads::Condition(read) => {
+                    let condition = read(self, value);
+                    let condition = if negated { Condition::Not(Box::new(condition)) } else { condition };
+                    conditions.push(Asked { condition, key: Some(key.name), at: self.at(value.span()) });
+                }
+            }
         }
+        conditions
     }
 
     /// Whose value is read now.
-    pub(super) fn expect(&mut self, key: &str, takes: &'static str, words: fn() -> Vec<&'static str>) {
+    pub(super) fn expect(&mut self, key: &str, shape: Shape, words: fn() -> Vec<&'static str>) {
         key.clone_into(&mut self.key);
-        self.takes = takes;
+        self.shape = shape;
         self.words = words;
     }
 
@@ -132,95 +259,6 @@ impl<'r, 's> Reader<'r, 's> {
         self.each(value, |reader, item| reader.word(item, &known))
     }
 
-    pub(super) fn interfaces(&mut self, value: &Value<'_>) -> Box<[InterfaceName]> {
-        let names = self.each(value, |reader, item| {
-            let text = reader.text(item)?;
-            let sound =
-                !text.contains(|letter: char| letter.is_whitespace() || letter == '/' || letter == '\0');
-            let name = InterfaceName::new(text).filter(|_| sound);
-            if name.is_none() {
-                reader.bad_value(item, &format!("{} is no name of an interface", quote(text)));
-            }
-            name
-        });
-        names.into()
-    }
-
-    pub(super) fn versions(&mut self, value: &Value<'_>) -> Versions {
-        let bits = self.each(value, |reader, item| {
-            let number = reader.number(item, 15)?;
-            1_u16.checked_shl(number)
-        });
-        Versions(bits.into_iter().fold(0, |set, bit| set | bit))
-    }
-
-    pub(super) fn ports(&mut self, value: &Value<'_>) -> Ranges<u16> {
-        let ranges = self.each(value, Self::port_range);
-        Ranges::union(ranges, |last| last.checked_add(1))
-    }
-
-    fn port_range(&mut self, value: &Value<'_>) -> Option<(u16, u16)> {
-        let Some(text) = value.get_ref().as_str() else {
-            let port = u16::try_from(self.number(value, u16::MAX.into())?).ok()?;
-            return Some((port, port));
-        };
-        let (first, last) = text.split_once('-').unwrap_or((text, text));
-        let range = first.trim().parse().ok().zip(last.trim().parse().ok());
-        if range.is_none_or(|(first, last)| first > last) {
-            self.bad_value(value, &format!("{} is no range of ports", quote(text)));
-        }
-        range
-    }
-
-    pub(super) fn addresses(&mut self, value: &Value<'_>) -> Addresses {
-        let (nets, sets) = self.members(value);
-        let mut parts: Vec<_> = sets.iter().filter_map(|name| self.set(name)).collect();
-        if !nets.is_empty() {
-            parts.push(Arc::new(Prefixes::union(&nets, &[])));
-        }
-        Addresses(parts.into())
-    }
-
-    /// The prefixes and the names of sets in a list of addresses.
-    pub(super) fn members(&mut self, value: &Value<'_>) -> (Vec<IpNet>, Vec<Located<String>>) {
-        let (mut nets, mut sets) = (Vec::new(), Vec::new());
-        let members = self.each(value, |reader, item| Some((reader.member(item)?, reader.at(item.span()))));
-        for (member, at) in members {
-            match member {
-                Member::Net(net) => nets.push(net),
-                Member::Set(name) => sets.push(Located { value: name, at }),
-            }
-        }
-        (nets, sets)
-    }
-
-    fn member(&mut self, value: &Value<'_>) -> Option<Member> {
-        let text = self.text(value)?;
-        if let Some(name) = text.strip_prefix('@') {
-            return Some(Member::Set(name.to_owned()));
-        }
-        let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-        let Ok(net) = net else {
-            self.bad_value(value, &format!("{} is neither an address nor a prefix", quote(text)));
-            return None;
-        };
-        if net != net.trunc() {
-            let message = format!("{} has bits behind the prefix, which say nothing", quote(text));
-            let remedy = format!("write \"{}\", or \"{}\" for the host alone", net.trunc(), net.addr());
-            self.add(Finding::warning(Code::BadValue, self.at(value.span()), message).remedy(remedy));
-        }
-        Some(Member::Net(net))
-    }
-
-    fn set(&mut self, name: &Located<String>) -> Option<Arc<Prefixes>> {
-        let set = self.sets.named(&name.value);
-        if set.is_none() {
-            let finding = self.sets.unknown(name);
-            self.add(finding);
-        }
-        set
-    }
-
     /// A number up to `most`.
     pub(super) fn number(&mut self, value: &Value<'_>, most: u32) -> Option<u32> {
         let Some(integer) = value.get_ref().as_integer() else {
@@ -230,19 +268,14 @@ impl<'r, 's> Reader<'r, 's> {
         let number =
             u32::from_str_radix(integer.as_str(), integer.radix()).ok().filter(|&number| number <= most);
         if number.is_none() {
-            self.bad_value(
-                value,
-                &format!(
-                    "{} is out of range, which is 0 to {most}",
-                    quote(&integer.to_string()).replace('"', "")
-                ),
-            );
+            let written = quote(&integer.to_string()).replace('"', "");
+            self.bad_value(value, &format!("{written} is out of range, which is 0 to {most}"));
         }
         number
     }
 
     /// Reads a value that may stand alone or be a list.
-    fn each<T>(
+    pub(super) fn each<T>(
         &mut self,
         value: &Value<'_>,
         mut read: impl FnMut(&mut Self, &Value<'_>) -> Option<T>,
@@ -252,13 +285,13 @@ impl<'r, 's> Reader<'r, 's> {
         };
         if items.is_empty() {
             let message = format!("`{}` lists nothing, so nothing would match", self.key);
-            let remedy = format!("leave the key out, or list what it takes: {}", self.takes);
+            let remedy = format!("leave the key out, or list what it takes: {}", self.shape.takes());
             self.add(Finding::error(Code::EmptyList, self.at(value.span()), message).remedy(remedy));
         }
         items.iter().filter_map(|item| read(self, item)).collect()
     }
 
-    fn wrong_type(&mut self, value: &Value<'_>) {
+    pub(super) fn wrong_type(&mut self, value: &Value<'_>) {
         let message = format!("`{}` cannot be {}", self.key, kind(value.get_ref()));
         self.complain(Code::WrongType, value, &message);
     }
@@ -268,7 +301,7 @@ impl<'r, 's> Reader<'r, 's> {
     }
 
     fn complain(&mut self, code: Code, value: &Value<'_>, message: &str) {
-        let mut remedy = format!("`{}` takes {}", self.key, self.takes);
+        let mut remedy = format!("`{}` takes {}", self.key, self.shape.takes());
         let words = (self.words)();
         if !words.is_empty() {
             remedy = format!("{remedy}: {}", words::list(words));

@@ -130,8 +130,6 @@ pub struct Line {
     pub now: Timestamp,
     /// By which door.
     pub ingress: Ingress,
-    /// Its packet mark.
-    pub mark: u32,
     /// The packet.
     pub bytes: Vec<u8>,
     /// The decision that it shall get, as [`play::outcome`] tells it.

@@ -79,7 +79,6 @@ struct Reader {
 struct World {
     addresses: Addresses,
     ingress: Ingress,
-    mark: u32,
     now: Timestamp,
     /// Of the MP_CAPABLE that was said last, 1 before it.
     version: u8,
@@ -88,7 +87,7 @@ struct World {
 impl Default for World {
     fn default() -> Self {
         let (addresses, ingress) = (Addresses::default(), Ingress::default());
-        Self { addresses, ingress, mark: 0, now: Timestamp::ZERO, version: 1 }
+        Self { addresses, ingress, now: Timestamp::ZERO, version: 1 }
     }
 }
 
@@ -148,10 +147,10 @@ impl Reader {
         if self.packet_bytes > PACKET_BYTES_MAX {
             return Err(Wrong::TooLong { most: PACKET_BYTES_MAX });
         }
-        let World { ingress, mark, .. } = self.world;
+        let World { ingress, .. } = self.world;
         self.world.now = self.world.now.after(PACE);
         let (text, now) = (text.to_owned(), self.world.now);
-        self.push(Step::Packet(Line { number, text, now, ingress, mark, bytes, wanted }));
+        self.push(Step::Packet(Line { number, text, now, ingress, bytes, wanted }));
         Ok(())
     }
 
@@ -203,7 +202,7 @@ impl Reader {
             }
             "input" => self.world.ingress.input = Some(interface(words)?),
             "output" => self.world.ingress.output = Some(interface(words)?),
-            "mark" => self.world.mark = words.number("a mark of 32 bits, such as 0x1")?,
+            "mark" => self.world.ingress.mark = words.number("a mark of 32 bits, such as 0x1")?,
             "partial" => self.world.ingress.checksum = ChecksumState::Partial,
             "ipv6" => self.world.addresses.ipv6 = true,
             _ => return Err(Wrong::unknown(word, Thing::Line, &LINES)),

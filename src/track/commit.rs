@@ -6,11 +6,14 @@ use crate::mptcp::option::{Announced, REMOVED_MAX};
 use crate::mptcp::{Key, Nonce, Token, Version};
 use crate::time::Timestamp;
 use crate::track::connections::{Connection, Side, Sides};
-use crate::track::handshake::{Handshake, Join, Offer, State};
+use crate::track::handshake::{Claim, Handshake, Join, Offer, State};
+use crate::track::origin::Origin;
+use crate::track::sources::Source;
 use crate::track::subflows::{Progress, Subflow};
+use crate::track::table::Put;
 use crate::track::tokens::Owner;
 use crate::track::{ConnectionId, Finding, SubflowId, Tracker};
-use crate::wire::{End, Packet, Pair};
+use crate::wire::{End, Flow, Packet, Pair};
 
 /// What the tables would learn from a segment that goes on as it is.
 #[derive(Clone, Debug)]
@@ -20,7 +23,7 @@ pub(super) enum Lesson {
     /// A connection is asked for.
     Offer(Offer),
     /// A subflow is asked for.
-    JoinOffer { token: Token, nonce: Nonce },
+    JoinOffer { connection: ConnectionId, token: Token, nonce: Nonce },
     /// The handshake now awaits something else.
     Await(State),
     /// The handshake is over, and leads to nothing.
@@ -43,6 +46,8 @@ pub(super) struct News {
     pub(super) rst: bool,
     pub(super) fastclose: bool,
     pub(super) announced: Option<Announced>,
+    /// It was not announced before.
+    pub(super) announces_anew: bool,
     pub(super) removed: ArrayVec<u8, REMOVED_MAX>,
 }
 
@@ -56,6 +61,7 @@ impl News {
             rst: false,
             fastclose: false,
             announced: None,
+            announces_anew: false,
             removed: ArrayVec::new(),
         }
     }
@@ -82,8 +88,8 @@ impl News {
 /// How a segment went on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Passed {
-    /// As it came.
-    Whole,
+    /// With all of its MPTCP options; of the SYN of a new connection, this is remembered.
+    Whole(Origin),
     /// Without some of its options, or all.
     Stripped,
 }
@@ -98,41 +104,41 @@ impl Tracker {
         passed: Passed,
     ) -> (Option<ConnectionId>, Option<SubflowId>) {
         let (pair, end) = packet.flow.pair();
-        let begin = |state| {
-            // Where there is no room, what follows is unknown, and decided as such.
-            self.handshakes.insert(pair, Handshake { opener: end, isn: packet.seq, since: now, state });
+        let begin = |state, origin, joins| {
+            self.begin(pair, Handshake { opener: end, isn: packet.seq, since: now, origin, joins, state });
         };
         match (&finding.lesson, passed) {
-            (Lesson::Offer(_), Passed::Stripped) => begin(State::Stripped),
+            (Lesson::Offer(_), Passed::Stripped) => begin(State::Stripped, Origin::default(), None),
             (Lesson::News(news), Passed::Stripped) => self.hear(now, pair, &news.without_options()),
             (_, Passed::Stripped) | (Lesson::Nothing, _) => {}
-            (Lesson::Offer(offer), Passed::Whole) => {
+            (Lesson::Offer(offer), Passed::Whole(origin)) => {
                 let connection = self.next_connection();
-                begin(State::ExpectAnswer { connection, offer: *offer });
+                begin(State::ExpectAnswer { connection, offer: *offer }, origin, None);
                 return (Some(connection), Some(SubflowId(0)));
             }
-            (&Lesson::JoinOffer { token, nonce }, Passed::Whole) => {
-                begin(State::ExpectJoinAnswer { token, nonce });
+            (&Lesson::JoinOffer { connection, token, nonce }, Passed::Whole(_)) => {
+                begin(State::ExpectJoinAnswer { token, nonce }, Origin::default(), Some(connection));
             }
-            (Lesson::Await(next), Passed::Whole) => {
+            (Lesson::Await(next), Passed::Whole(_)) => {
                 self.handshakes.change(&pair, |handshake| handshake.state = next.clone());
             }
-            (Lesson::Forget, Passed::Whole) => self.end_handshake(pair),
-            (&Lesson::Open { connection, version, keys, opener, progress }, Passed::Whole) => {
-                let hosts = Sides { opener: pair.at(opener).addr, acceptor: pair.at(opener.other()).addr };
-                if self.open(connection, Connection::new(version, keys, hosts)) {
+            (Lesson::Forget, Passed::Whole(_)) => drop(self.end_handshake(pair, |_| true)),
+            (&Lesson::Open { connection, version, keys, opener, progress }, Passed::Whole(_)) => {
+                let first = Flow { src: pair.at(opener), dst: pair.at(opener.other()) };
+                let origin = self.handshakes.read(&pair, |handshake| handshake.origin).unwrap_or_default();
+                if self.open(connection, Connection::new(version, keys, first, origin)) {
                     let progress = Sides { opener: progress, acceptor: Progress::default() };
                     let subflow = Subflow::new(now, connection, version, (opener, Side::Opener));
                     self.add_subflow(pair, Subflow { progress, ..subflow });
                 }
-                self.end_handshake(pair);
+                self.end_handshake(pair, |_| true);
             }
-            (&Lesson::Join { join, opener }, Passed::Whole) => {
+            (&Lesson::Join { join, opener }, Passed::Whole(_)) => {
                 let id = self.join(now, pair, &join, opener);
-                self.end_handshake(pair);
+                self.end_handshake(pair, |_| true);
                 return (finding.connection, id);
             }
-            (Lesson::News(news), Passed::Whole) => self.hear(now, pair, news),
+            (Lesson::News(news), Passed::Whole(_)) => self.hear(now, pair, news),
         }
         (finding.connection, finding.subflow)
     }
@@ -143,14 +149,49 @@ impl Tracker {
         )
     }
 
-    fn end_handshake(&self, pair: Pair) {
-        self.handshakes.remove_if(&pair, |_| true);
+    /// Where there is no room, what follows is unknown, and decided as such.
+    fn begin(&self, pair: Pair, handshake: Handshake) {
+        let claim = handshake.claim(pair);
+        match self.handshakes.insert(pair, handshake) {
+            Put::New => self.hold(claim),
+            Put::InPlaceOf(old) => {
+                self.hold(claim);
+                self.release(old.claim(pair));
+            }
+            Put::Full => {}
+        }
+    }
+
+    pub(super) fn end_handshake(&self, pair: Pair, ripe: impl FnOnce(&Handshake) -> bool) -> bool {
+        let gone = self.handshakes.remove_if(&pair, ripe);
+        gone.inspect(|gone| self.release(gone.claim(pair))).is_some()
+    }
+
+    fn hold(&self, claim: Claim) {
+        match claim {
+            Claim::None => {}
+            Claim::Source(source) => self.sources.hold(source),
+            Claim::Join(id) => self.count_join(id, |pending| pending.saturating_add(1)),
+        }
+    }
+
+    fn release(&self, claim: Claim) {
+        match claim {
+            Claim::None => {}
+            Claim::Source(source) => self.sources.release(source),
+            Claim::Join(id) => self.count_join(id, |pending| pending.saturating_sub(1)),
+        }
+    }
+
+    fn count_join(&self, id: ConnectionId, count: impl FnOnce(u16) -> u16) {
+        self.connections.change(&id, |connection| connection.joins_pending = count(connection.joins_pending));
     }
 
     fn open(&self, id: ConnectionId, connection: Connection) -> bool {
-        let tokens = connection.tokens;
-        let inserted = self.connections.insert(id, connection);
+        let (tokens, source) = (connection.tokens, Source::from(connection.first.src.addr));
+        let inserted = matches!(self.connections.insert(id, connection), Put::New);
         if inserted {
+            self.sources.hold(source);
             self.tokens.learn(tokens.opener, Owner { connection: id, side: Side::Opener });
             self.tokens.learn(tokens.acceptor, Owner { connection: id, side: Side::Acceptor });
         }
@@ -176,7 +217,7 @@ impl Tracker {
         if open == 1 && id != SubflowId(0) {
             self.connections.uncount_closed();
         }
-        if !self.subflows.insert(pair, Subflow { id, ..subflow }) {
+        if let Put::Full = self.subflows.insert(pair, Subflow { id, ..subflow }) {
             self.leave(subflow.connection, Leaving::OpenAndGone);
         }
         Some(id)
@@ -209,6 +250,7 @@ impl Tracker {
         }
         if let Some(gone) = self.connections.remove_if(&id, |connection| connection.subflows == 0) {
             self.connections.uncount_closed();
+            self.sources.release(gone.first.src.addr.into());
             self.tokens.forget(gone.tokens.opener, id);
             self.tokens.forget(gone.tokens.acceptor, id);
         }

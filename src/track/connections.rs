@@ -8,6 +8,8 @@ use crate::mptcp::hmac::{self, JoinSide};
 use crate::mptcp::option::{AddAddr, Announced, Proof};
 use crate::mptcp::{Key, Nonce, Token, Version};
 use crate::track::commit::News;
+use crate::track::origin::{JoinTo, Origin, Parent};
+use crate::wire::{Endpoint, Flow};
 
 /// Announced addresses that are remembered of each host; Linux announces at most 8. Beyond, the oldest is forgotten,
 /// and with it that its id was taken.
@@ -62,14 +64,17 @@ pub(super) struct Connection {
     pub(super) version: Version,
     pub(super) keys: Sides<Key>,
     pub(super) tokens: Sides<Token>,
-    /// The addresses of the first subflow.
-    pub(super) hosts: Sides<IpAddr>,
+    /// The first subflow, from the opener.
+    pub(super) first: Flow,
+    pub(super) origin: Origin,
     /// Subflows that were ever opened; the next one gets this number.
     pub(super) subflows_opened: u16,
     /// Subflows in the table, lingering ones too; the connection goes with the last.
     pub(super) subflows: u16,
     /// Subflows that are open.
     pub(super) subflows_open: u16,
+    /// Joins under way.
+    pub(super) joins_pending: u16,
     pub(super) data_fin: Sides<bool>,
     /// MP_FASTCLOSE, or DATA_FIN of both: nobody can join any more.
     pub(super) ended: bool,
@@ -77,16 +82,18 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(version: Version, keys: Sides<Key>, hosts: Sides<IpAddr>) -> Self {
+    pub(super) fn new(version: Version, keys: Sides<Key>, first: Flow, origin: Origin) -> Self {
         let tokens = Sides { opener: keys.opener.token(version), acceptor: keys.acceptor.token(version) };
         Self {
             version,
             keys,
             tokens,
-            hosts,
+            first,
+            origin,
             subflows_opened: 0,
             subflows: 0,
             subflows_open: 0,
+            joins_pending: 0,
             data_fin: Sides::default(),
             ended: false,
             announced: None,
@@ -123,10 +130,54 @@ impl Connection {
         })
     }
 
+    /// Whether `sender` has announced just this before.
+    pub(super) fn has_announced(&self, sender: Side, announced: &Announced) -> bool {
+        self.announced.as_ref().is_some_and(|known| known.at(sender).contains(announced))
+    }
+
     /// Whether `side` is known to have that address.
     pub(super) fn is_at(&self, side: Side, addr: IpAddr) -> bool {
         let announced = |known: &Sides<Addresses>| known.at(side).iter().any(|known| known.addr == addr);
-        *self.hosts.at(side) == addr || self.announced.as_deref().is_some_and(announced)
+        self.end(side).addr == addr || self.announced.as_deref().is_some_and(announced)
+    }
+
+    /// Where a subflow goes that is opened to `side`, at that address and port.
+    fn goes_to(&self, side: Side, to: Endpoint) -> JoinTo {
+        let first = self.end(side);
+        let announced = |known: &Sides<Addresses>| {
+            known
+                .at(side)
+                .iter()
+                .any(|known| known.addr == to.addr && known.port.unwrap_or(first.port) == to.port)
+        };
+        match () {
+            () if first == to => JoinTo::First,
+            () if self.announced.as_deref().is_some_and(announced) => JoinTo::Announced,
+            () => JoinTo::Other,
+        }
+    }
+
+    /// What rules may know of it, at a segment of `sender` that goes to `to`.
+    pub(super) fn parent(&self, sender: Side, to: Endpoint) -> Parent {
+        let (near, far) = self.origin.interfaces(sender);
+        let announced = self.announced.as_deref().map_or(0, |known| known.at(sender).len());
+        Parent {
+            first: self.first,
+            terms: self.origin.terms,
+            near,
+            far,
+            subflows: self.subflows_open.saturating_sub(1),
+            pending_joins: self.joins_pending,
+            announced: u16::try_from(announced).unwrap_or(u16::MAX),
+            goes_to: self.goes_to(sender.other(), to),
+        }
+    }
+
+    const fn end(&self, side: Side) -> Endpoint {
+        match side {
+            Side::Opener => self.first.src,
+            Side::Acceptor => self.first.dst,
+        }
     }
 
     /// Takes in what `news.side` said; `true` when that ended the connection.

@@ -8,6 +8,10 @@ use crate::track::Tracker;
 /// A handshake is forgotten so long after its SYN: the kernel's own conntrack gives a SYN/ACK 60 s.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(60);
 
+/// A join's handshake is forgotten so long after its SYN: its host is counted as about to join until then, which is how a
+/// stranger who knows a token fills a server's half-open table (RFC 7430 3). Three SYNs fit in it, at 0, 1 and 3 s.
+pub(super) const JOIN: Duration = Duration::from_secs(10);
+
 /// A closed subflow lingers as long as Linux keeps a connection without subflows (`net.mptcp.close_timeout`): within this
 /// time a host may join again with what it has (RFC 8684 3.8, break before make).
 pub(super) const LINGER: Duration = Duration::from_secs(60);
@@ -30,7 +34,7 @@ impl Tracker {
             .handshakes
             .look_further(LOOKS_MAX, |handshake| handshake.is_due(now))
             .into_iter()
-            .filter(|pair| self.handshakes.remove_if(pair, |handshake| handshake.is_due(now)).is_some())
+            .filter(|&pair| self.end_handshake(pair, |handshake| handshake.is_due(now)))
             .count();
         let subflows = self
             .subflows
@@ -38,6 +42,7 @@ impl Tracker {
             .into_iter()
             .filter(|&pair| self.remove_subflow(pair, |subflow| subflow.is_due(now, self.idle)))
             .count();
+        self.rates.expire(now);
         handshakes.saturating_add(subflows)
     }
 }

@@ -6,8 +6,10 @@ use crate::mptcp::{Key, Nonce, Token, Version};
 use crate::time::Timestamp;
 use crate::track::ConnectionId;
 use crate::track::connections::Side;
-use crate::track::expiry::HANDSHAKE;
-use crate::wire::End;
+use crate::track::expiry::{HANDSHAKE, JOIN};
+use crate::track::origin::Origin;
+use crate::track::sources::Source;
+use crate::wire::{End, Pair};
 
 /// SYN/ACKs with different keys for one SYN that are remembered: a server that uses SYN cookies chooses a key for each
 /// retransmission, and the client takes the first that arrives.
@@ -22,13 +24,37 @@ pub(super) struct Handshake {
     pub(super) isn: u32,
     /// When the SYN came.
     pub(super) since: Timestamp,
+    /// How the SYN of a new connection came in.
+    pub(super) origin: Origin,
+    /// The connection that a join's token named.
+    pub(super) joins: Option<ConnectionId>,
     pub(super) state: State,
+}
+
+/// What counts a handshake as long as it is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// Nothing does.
+    None,
+    /// The host that opens a connection.
+    Source(Source),
+    /// The connection that is to be joined.
+    Join(ConnectionId),
 }
 
 impl Handshake {
     /// Whether its time is over.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
-        now.since(self.since) >= HANDSHAKE
+        now.since(self.since) >= if self.joins.is_some() { JOIN } else { HANDSHAKE }
+    }
+
+    /// What it counts for; `pair` is its own.
+    pub(super) fn claim(&self, pair: Pair) -> Claim {
+        match (&self.state, self.joins) {
+            (State::Stripped, _) => Claim::None,
+            (_, Some(connection)) => Claim::Join(connection),
+            (_, None) => Claim::Source(pair.at(self.opener).addr.into()),
+        }
     }
 
     /// Whether a SYN from that end, with that sequence number, is this handshake's own, sent again.

@@ -7,6 +7,9 @@
 pub mod standing;
 mod table;
 mod connections;
+mod sources;
+mod origin;
+mod rates;
 mod handshake;
 mod subflows;
 mod tokens;
@@ -19,11 +22,15 @@ use std::time::Duration;
 
 pub use commit::Passed;
 pub use inspect::{Course, Finding};
+pub use origin::{JoinTo, Origin, Parent, RuleKey, Terms};
+pub use rates::{Rate, Rates};
+pub use sources::Source;
 pub use standing::{ConnectionId, FallbackCause, Standing, StandingSet, SubflowId};
 
-use crate::wire::Pair;
+use crate::wire::{Flow, Pair};
 use connections::Connection;
 use handshake::Handshake;
+use sources::Sources;
 use subflows::Subflow;
 use table::Table;
 use tokens::Tokens;
@@ -68,6 +75,8 @@ pub struct Tracker {
     subflows: Table<Pair, Subflow>,
     connections: Table<ConnectionId, Connection>,
     tokens: Tokens,
+    sources: Sources,
+    rates: Rates,
     /// Silence after which a subflow is forgotten.
     idle: Duration,
     last_connection: AtomicU64,
@@ -81,6 +90,8 @@ impl Tracker {
             subflows: Table::new(limits.connections_max.saturating_mul(SUBFLOWS_PER_CONNECTION)),
             connections: Table::new(limits.connections_max),
             tokens: Tokens::default(),
+            sources: Sources::default(),
+            rates: Rates::default(),
             idle: Duration::from_secs(u64::from(limits.idle_secs)),
             last_connection: AtomicU64::new(0),
         }
@@ -93,6 +104,22 @@ impl Tracker {
             subflows: self.subflows.open(),
             handshakes: self.handshakes.len(),
         }
+    }
+
+    /// What rules may know of the connection that a segment belongs to, or asks to join; none while its handshake lasts.
+    pub fn parent(&self, finding: &Finding, flow: Flow) -> Option<Parent> {
+        let sender = finding.sender?;
+        self.connections.read(&finding.connection?, |connection| connection.parent(sender, flow.dst))
+    }
+
+    /// Connections that a source has opened, or is about to.
+    pub fn connections_of(&self, source: Source) -> u32 {
+        self.sources.count(source)
+    }
+
+    /// The token buckets of rules.
+    pub const fn rates(&self) -> &Rates {
+        &self.rates
     }
 
     /// Whether another handshake, and the connection that it leads to, could be remembered.

@@ -43,6 +43,8 @@ pub enum Standing {
     AddressAnnounced,
     /// ADD_ADDR whose HMAC is wrong.
     AnnouncementForged,
+    /// ADD_ADDR of version 0, which proves nothing (RFC 7430 2).
+    AnnouncementUnproven,
     /// ADD_ADDR that gives a known id another address.
     AddressIdConflict,
     /// REMOVE_ADDR.
@@ -98,7 +100,7 @@ impl FallbackCause {
 
 impl Standing {
     /// The one spelling in rules, logs, replay and docs, at the place of its bit in a [`StandingSet`].
-    pub const LABELS: [&'static str; 20] = [
+    pub const LABELS: [&'static str; 21] = [
         "plain",
         "new_connection",
         "known_connection",
@@ -114,6 +116,7 @@ impl Standing {
         "join_forged_proof",
         "address_announced",
         "announcement_forged",
+        "announcement_unproven",
         "address_id_conflict",
         "address_removed",
         "priority_changed",
@@ -133,7 +136,7 @@ impl Standing {
             Self::AnnouncementForged => 5,
             Self::AddressIdConflict => 4,
             Self::Fallback(_) => 3,
-            Self::AddressAnnounced => 2,
+            Self::AddressAnnounced | Self::AnnouncementUnproven => 2,
             Self::AddressRemoved | Self::PriorityChanged => 1,
             Self::Plain
             | Self::NewConnection
@@ -168,11 +171,12 @@ impl Standing {
             Self::JoinForgedProof => 12,
             Self::AddressAnnounced => 13,
             Self::AnnouncementForged => 14,
-            Self::AddressIdConflict => 15,
-            Self::AddressRemoved => 16,
-            Self::PriorityChanged => 17,
-            Self::Fastclose => 18,
-            Self::Reset(_) => 19,
+            Self::AnnouncementUnproven => 15,
+            Self::AddressIdConflict => 16,
+            Self::AddressRemoved => 17,
+            Self::PriorityChanged => 18,
+            Self::Fastclose => 19,
+            Self::Reset(_) => 20,
         }
     }
 }
@@ -186,7 +190,7 @@ impl StandingSet {
     pub const EMPTY: Self = Self(0);
 
     /// Every standing.
-    pub const ALL: Self = Self(u32::MAX);
+    pub const ALL: Self = Self((1 << Standing::LABELS.len()) - 1);
 
     /// That one alone.
     pub const fn only(standing: Standing) -> Self {
@@ -203,6 +207,16 @@ impl StandingSet {
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// Whether the two have one in common.
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Whether it has none.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
     }
 
     /// This set without the other's members.

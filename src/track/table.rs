@@ -27,6 +27,17 @@ struct Listed<V> {
     place: usize,
 }
 
+/// What became of a value that was put in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Put<V> {
+    /// It is there.
+    New,
+    /// It is there, in the place of this one.
+    InPlaceOf(V),
+    /// There is no room, and nothing changed.
+    Full,
+}
+
 /// All keys, in no order: a map cannot be gone through in part, a list can.
 #[derive(Debug)]
 struct Roster<K> {
@@ -67,19 +78,21 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
         self.map.get_mut(key).map(|mut listed| change(&mut listed.value))
     }
 
-    /// Puts `value` in, in place of what is there. `false`: there is no room, and nothing changed.
-    pub(super) fn insert(&self, key: K, value: V) -> bool {
+    /// Puts `value` in, in place of what is there.
+    pub(super) fn insert(&self, key: K, value: V) -> Put<V> {
         let mut roster = self.roster();
         match self.map.entry(key) {
-            Entry::Occupied(mut entry) => entry.get_mut().value = value,
+            Entry::Occupied(mut entry) => {
+                Put::InPlaceOf(std::mem::replace(&mut entry.get_mut().value, value))
+            }
             Entry::Vacant(entry) if self.has_room() => {
                 entry.insert(Listed { value, place: roster.keys.len() });
                 roster.keys.push(key);
                 self.len.store(roster.keys.len(), Ordering::Relaxed);
+                Put::New
             }
-            Entry::Vacant(_) => return false,
+            Entry::Vacant(_) => Put::Full,
         }
-        true
     }
 
     pub(super) fn remove_if(&self, key: &K, ripe: impl FnOnce(&V) -> bool) -> Option<V> {

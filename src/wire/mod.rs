@@ -3,10 +3,14 @@
 pub mod flow;
 pub mod packet;
 pub mod options;
+pub mod kinds;
+pub mod interface;
 pub mod checksum;
 pub mod edit;
 pub mod reset;
 
 pub use flow::{End, Endpoint, Flow, Pair};
+pub use interface::InterfaceName;
+pub use kinds::OptionKind;
 pub use options::{OptionMask, RawOption};
 pub use packet::{Packet, Segment, Unparsed};

@@ -92,6 +92,11 @@ impl OptionMask {
         Self(self.0 | other.0)
     }
 
+    /// Whether the two have a byte in common.
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
     /// Whether byte `at` is in the set.
     pub const fn contains(self, at: usize) -> bool {
         at < 64 && self.0 >> at & 1 == 1

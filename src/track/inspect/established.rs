@@ -70,6 +70,8 @@ impl Tracker {
             version: Some(subflow.version.number()),
             decided: Some(Course::Accepted),
             both_acked: before.opener.acked && before.acceptor.acked,
+            announces_anew: news.announces_anew,
+            sender: Some(side),
             lesson: if nothing_new { Lesson::Nothing } else { Lesson::News(news) },
         }
     }
@@ -108,15 +110,17 @@ impl Tracker {
             return Standing::KnownConnection;
         }
         let side = news.side;
-        let judged = self
-            .connections
-            .read(&connection, |known| (known.vouches(side, add), known.contradicts(side, &add.announced)));
+        let judged = self.connections.read(&connection, |known| {
+            news.announces_anew |= !known.has_announced(side, &add.announced);
+            (known.vouches(side, add), known.contradicts(side, &add.announced))
+        });
         match judged {
             Some((false, _)) => return Standing::AnnouncementForged,
             Some((true, _)) | None => news.announced = Some(add.announced),
         }
         match judged {
             Some((_, true)) => Standing::AddressIdConflict,
+            Some((_, false)) | None if add.proof == Proof::None => Standing::AnnouncementUnproven,
             Some((_, false)) | None => Standing::AddressAnnounced,
         }
     }

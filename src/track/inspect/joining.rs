@@ -6,6 +6,7 @@ use arrayvec::ArrayVec;
 
 use crate::mptcp::{Nonce, Token, hmac};
 use crate::track::commit::Lesson;
+use crate::track::connections::Side;
 use crate::track::handshake::{Join, State};
 use crate::track::inspect::{Course, Finding, View};
 use crate::track::tokens::{OWNERS_MAX, Owner};
@@ -20,8 +21,9 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn stands(&self, standing: Standing) -> Finding {
-        Finding::new(standing).of(self.owner.connection).version(self.version)
+    /// A segment of `sender` that has to do with the join.
+    fn stands(&self, standing: Standing, sender: Side) -> Finding {
+        Finding::new(standing).of(self.owner.connection).version(self.version).from(sender)
     }
 }
 
@@ -31,7 +33,8 @@ impl Tracker {
         // Behind a NAT no host is at home; the HMAC will tell.
         let likeliest = candidates.iter().find(|candidate| candidate.at_home).or(candidates.first());
         let Some(likeliest) = likeliest else { return Finding::new(Standing::JoinUnknown) };
-        let finding = likeliest.stands(Standing::JoinKnown);
+        let finding = likeliest.stands(Standing::JoinKnown, likeliest.owner.side.other());
+        let connection = likeliest.owner.connection;
         let retransmitted = self.handshake(view.pair).is_some_and(|known| {
             known.is_opened_by(view.end, view.packet.seq)
                 && match known.state {
@@ -43,7 +46,7 @@ impl Tracker {
         if retransmitted {
             return Finding { decided: Some(Course::Accepted), ..finding };
         }
-        finding.teaches(Lesson::JoinOffer { token, nonce })
+        finding.teaches(Lesson::JoinOffer { connection, token, nonce })
     }
 
     pub(super) fn join_answer(&self, view: &View<'_>, proof: &[u8], nonce: Nonce) -> Finding {
@@ -62,11 +65,13 @@ impl Tracker {
             view.end != known.opener
                 && self.proves(proof, candidate.owner, (nonce, initiator_nonce)) == Some(true)
         });
-        let Some(proven) = proven else { return first.stands(Standing::JoinForgedAnswer) };
+        let Some(proven) = proven else {
+            return first.stands(Standing::JoinForgedAnswer, first.owner.side);
+        };
         let Owner { connection, side } = proven.owner;
         let join =
             Join { connection, token, initiator: side.other(), initiator_nonce, acceptor_nonce: nonce };
-        proven.stands(Standing::JoinAnswered).teaches(Lesson::Await(State::ExpectJoinProof { join }))
+        proven.stands(Standing::JoinAnswered, side).teaches(Lesson::Await(State::ExpectJoinProof { join }))
     }
 
     pub(super) fn join_proof(&self, view: &View<'_>, proof: &[u8]) -> Finding {
@@ -82,7 +87,7 @@ impl Tracker {
         let proven = self.proves(proof, initiator, (join.initiator_nonce, join.acceptor_nonce));
         let finding = |standing| Finding {
             version: self.connections.read(&join.connection, |connection| connection.version.number()),
-            ..Finding::new(standing).of(join.connection)
+            ..Finding::new(standing).of(join.connection).from(join.initiator)
         };
         match proven {
             None => Finding::new(Standing::JoinUnknown),

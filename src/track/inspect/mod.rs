@@ -7,6 +7,7 @@ mod established;
 use crate::mptcp::{Signals, Step};
 use crate::time::Timestamp;
 use crate::track::commit::Lesson;
+use crate::track::connections::Side;
 use crate::track::handshake::Handshake;
 use crate::track::{ConnectionId, Standing, SubflowId, Tracker};
 use crate::wire::{End, Packet, Pair, Segment};
@@ -26,6 +27,10 @@ pub struct Finding {
     pub decided: Option<Course>,
     /// Both hosts have acknowledged data at the data level on this subflow (law 4).
     pub both_acked: bool,
+    /// It announces an address that its sender has not announced before.
+    pub announces_anew: bool,
+    /// Which host of the connection sent it.
+    pub(super) sender: Option<Side>,
     pub(super) lesson: Lesson,
 }
 
@@ -47,6 +52,8 @@ impl Finding {
             version: None,
             decided: None,
             both_acked: false,
+            announces_anew: false,
+            sender: None,
             lesson: Lesson::Nothing,
         }
     }
@@ -69,6 +76,10 @@ impl Finding {
 
     fn version(self, version: u8) -> Self {
         Self { version: Some(version), ..self }
+    }
+
+    fn from(self, sender: Side) -> Self {
+        Self { sender: Some(sender), ..self }
     }
 
     fn teaches(self, lesson: Lesson) -> Self {
