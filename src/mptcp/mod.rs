@@ -6,6 +6,7 @@ pub mod option;
 pub mod codec;
 pub mod signals;
 pub mod step;
+pub mod refusal;
 
 pub use keys::{Idsn, Key, Nonce, Token, Version};
 pub use option::{Malformed, MptcpOption, ResetReason, Subtype};

@@ -1,0 +1,225 @@
+//! What both hosts do when an option is refused: tried on Linux 6.18 with real hosts on both sides, else from RFC 8684.
+
+use crate::mptcp::Subtype;
+use crate::wire::Segment;
+
+/// How an option is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Deed {
+    /// The option becomes NOPs, the segment goes on.
+    Strip,
+    /// The segment is lost.
+    Drop,
+    /// The segment is lost, and resets with MP_TCPRST are sent: to the sender of a SYN, later to both hosts.
+    Reset,
+}
+
+/// What matters for what happens then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Circumstances {
+    /// The kind of segment that carries the option.
+    pub segment: Segment,
+    /// The connection has subflows beside the first, or had.
+    pub joined: bool,
+    /// Both hosts have acknowledged data at the data level.
+    pub both_acked: bool,
+    /// The segment carries a DSS beside the option.
+    pub beside_dss: bool,
+}
+
+/// How bad that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Weight {
+    /// Nobody is worse off than without the option.
+    Safe,
+    /// It works, with needless segments or half-open connections.
+    Wasteful,
+    /// A connection or a subflow ends, stalls or loses data, or a host gives MPTCP up.
+    Breaks,
+}
+
+impl Weight {
+    /// The one spelling in traces.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Safe => "safe",
+            Self::Wasteful => "wasteful",
+            Self::Breaks => "breaks",
+        }
+    }
+}
+
+/// What both hosts do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Consequence {
+    /// How bad it is.
+    pub weight: Weight,
+    /// What the host does that sent the segment.
+    pub sender: &'static str,
+    /// What the host does that would have got it.
+    pub receiver: &'static str,
+}
+
+const fn safe(sender: &'static str, receiver: &'static str) -> Consequence {
+    Consequence { weight: Weight::Safe, sender, receiver }
+}
+
+const fn wasteful(sender: &'static str, receiver: &'static str) -> Consequence {
+    Consequence { weight: Weight::Wasteful, sender, receiver }
+}
+
+const fn breaks(sender: &'static str, receiver: &'static str) -> Consequence {
+    Consequence { weight: Weight::Breaks, sender, receiver }
+}
+
+/// What both hosts do when `option` is refused so.
+pub fn consequence(deed: Deed, option: Subtype, at: Circumstances) -> Consequence {
+    match option {
+        Subtype::MpCapable => of_capable(deed, at),
+        Subtype::MpJoin => of_join(deed, at),
+        Subtype::Dss => of_dss(deed, at),
+        Subtype::AddAddr => of_add_addr(deed, at),
+        Subtype::RemoveAddr | Subtype::MpPrio => of_news(deed, at),
+        Subtype::MpFail => match deed {
+            Deed::Strip | Deed::Drop => breaks(
+                "takes the data behind the failed checksum for what was sent: it may be corrupt (RFC 8684 3.7)",
+                "never learns that a checksum failed, and goes on",
+            ),
+            Deed::Reset => breaks(ENDS, ENDS),
+        },
+        Subtype::MpFastclose => match deed {
+            Deed::Strip => breaks(
+                "has closed the connection",
+                "sees one subflow end; the connection, and the application, hang",
+            ),
+            Deed::Drop | Deed::Reset => {
+                breaks("has closed the connection, and sends no second one", "hangs until it times out")
+            }
+        },
+        Subtype::MpTcprst => safe("has closed the subflow", "closes the subflow, and does not learn why"),
+        Subtype::Unassigned => match deed {
+            Deed::Strip => safe("goes on", "would have ignored the option (RFC 8684 3)"),
+            Deed::Drop | Deed::Reset => of_lost(deed),
+        },
+    }
+}
+
+const ENDS: &str = "gets a RST and closes the subflow";
+
+fn of_capable(deed: Deed, at: Circumstances) -> Consequence {
+    match (deed, at.segment) {
+        (Deed::Strip, Segment::Syn) => safe(
+            "gets a SYN/ACK without MP_CAPABLE and goes on as plain TCP, without delay",
+            "sees a plain TCP connection",
+        ),
+        (Deed::Strip, Segment::SynAck) => {
+            safe("gets a third ACK without MP_CAPABLE and falls back to plain TCP", "falls back to plain TCP")
+        }
+        (Deed::Strip, _) => wasteful(
+            "believes to speak MPTCP until an ACK comes without DSS, then falls back to plain TCP",
+            "falls back to plain TCP",
+        ),
+        (Deed::Drop, Segment::Syn) => breaks(
+            "waits 1 s and 2 s, then connects without MPTCP, 3 s late, and its whole host turns MPTCP off for an hour (net.mptcp.blackhole_timeout)",
+            "sees nothing until a SYN without MP_CAPABLE comes",
+        ),
+        (Deed::Drop, Segment::SynAck) => breaks(
+            "sends the SYN/ACK again until it gives up",
+            "waits 1 s and 2 s, then connects without MPTCP, 3 s late, and its whole host turns MPTCP off for an hour (net.mptcp.blackhole_timeout)",
+        ),
+        (Deed::Drop, _) => of_lost(deed),
+        (Deed::Reset, Segment::Syn) => breaks(
+            "tells its application that the connection was refused; there is no fallback",
+            "sees nothing",
+        ),
+        (Deed::Reset, _) => breaks("gets a RST: the connection ends", "gets a RST: the connection ends"),
+    }
+}
+
+fn of_join(deed: Deed, at: Circumstances) -> Consequence {
+    match (deed, at.segment) {
+        (Deed::Reset, Segment::Syn) => {
+            safe("closes the subflow at once and does not try again; the connection goes on", "sees nothing")
+        }
+        (Deed::Reset, _) => safe(
+            "gets a RST and closes the subflow; the connection goes on",
+            "gets a RST and closes the subflow; the connection goes on",
+        ),
+        (Deed::Strip, Segment::Syn) => wasteful(
+            "gets a SYN/ACK without MP_JOIN and resets the subflow; the connection goes on",
+            "takes it for a new plain TCP connection, half-open until the RST",
+        ),
+        (Deed::Strip, _) => wasteful(
+            "loses the subflow; the connection goes on",
+            "finds no MP_JOIN and resets the subflow; the connection goes on",
+        ),
+        (Deed::Drop, Segment::Syn) => {
+            wasteful("sends the SYN six times in six seconds, then gives the subflow up", "sees nothing")
+        }
+        (Deed::Drop, _) => {
+            wasteful("sends it again and again, then gives the subflow up", "waits, half-open, and gives up")
+        }
+    }
+}
+
+fn of_dss(deed: Deed, at: Circumstances) -> Consequence {
+    match (deed, at.joined) {
+        (Deed::Strip, false) => wasteful(
+            "falls back to plain TCP, its data intact (Linux; other stacks may reset)",
+            "falls back to plain TCP, the data intact (Linux; other stacks may reset)",
+        ),
+        (Deed::Strip, true) => breaks(
+            "cannot fall back once a subflow has joined: it resets each subflow that loses its DSS (0x06), and with the last one the connection",
+            "resets each subflow whose data comes without DSS (0x06), and with the last one the connection",
+        ),
+        (Deed::Drop, _) => breaks(
+            "sends the data again, and it is lost again: the subflow stalls",
+            "waits for data that does not come",
+        ),
+        (Deed::Reset, _) => breaks(ENDS, ENDS),
+    }
+}
+
+fn of_add_addr(deed: Deed, at: Circumstances) -> Consequence {
+    match deed {
+        Deed::Drop if at.segment == Segment::Ack => safe(
+            "announces the address three more times, then stops; the connection stays MPTCP",
+            "does not learn the address",
+        ),
+        Deed::Strip if at.both_acked || at.beside_dss => safe(
+            "announces the address three more times, then stops",
+            "does not learn the address; the connection stays MPTCP",
+        ),
+        Deed::Strip => breaks(
+            "is answered without DSS and falls back to plain TCP with its peer",
+            "gets an ACK of data without DSS before any DATA_ACK: it falls back to plain TCP (RFC 8684 3.7)",
+        ),
+        Deed::Drop => of_lost(deed),
+        Deed::Reset => breaks(ENDS, ENDS),
+    }
+}
+
+fn of_news(deed: Deed, at: Circumstances) -> Consequence {
+    match deed {
+        Deed::Strip if at.beside_dss || at.both_acked => {
+            safe("does not learn that it was not heard", "goes on as before")
+        }
+        Deed::Strip => breaks(
+            "does not learn that it was not heard",
+            "gets an ACK of data without DSS before any DATA_ACK: it falls back to plain TCP (RFC 8684 3.7)",
+        ),
+        Deed::Drop => of_lost(deed),
+        Deed::Reset => breaks(ENDS, ENDS),
+    }
+}
+
+/// A segment is lost with all that it carries.
+const fn of_lost(deed: Deed) -> Consequence {
+    match deed {
+        Deed::Reset => breaks(ENDS, ENDS),
+        Deed::Strip | Deed::Drop => breaks(
+            "learns it from a retransmission timeout alone, sends again, and is lost again",
+            "waits for what does not come",
+        ),
+    }
+}
