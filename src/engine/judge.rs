@@ -331,30 +331,24 @@ fn by_policy(policy: &Policy, subject: &Subject<'_>) -> Judgement {
 /// What is accepted must have room: in the tables, and within `[limits]`. A connection that could not be remembered is
 /// better plain; a join that could not be, or is one too many, is refused, to be tried again.
 fn within_bounds(judgement: Judgement, caps: &Caps, subject: &Subject<'_>, tracker: &Tracker) -> Judgement {
-    let lacking = |reason| {
-        let verdict = subject.reject_because(ResetReason::NO_RESOURCES);
-        Judgement { trial: None, ..Judgement::new(verdict, reason) }
+    if judgement.reason == Reason::Decided && subject.packet.segment == Segment::Syn {
+        return judgement;
+    }
+    let beyond = |over: fn(&Caps, &Parent) -> bool| subject.parent.is_some_and(|parent| over(caps, parent));
+    let standing = subject.finding.standing;
+    let announced = matches!(standing, Standing::AddressAnnounced | Standing::AnnouncementUnproven);
+    let (verdict, reason) = if standing == Standing::NewConnection && !tracker.has_room_for_connection() {
+        (subject.strip_all(), Reason::TableFull)
+    } else if standing == Standing::JoinKnown && !tracker.has_room_for_subflow() {
+        (subject.reject_because(ResetReason::NO_RESOURCES), Reason::TableFull)
+    } else if standing == Standing::JoinKnown && beyond(too_many_joins) {
+        (subject.reject_because(ResetReason::NO_RESOURCES), Reason::Limit)
+    } else if announced && subject.finding.announces_anew && beyond(too_many_addresses) {
+        (refuse_announcement(subject), Reason::Limit)
+    } else {
+        return judgement;
     };
-    let refused = match subject.finding.standing {
-        _ if judgement.reason == Reason::Decided && subject.packet.segment == Segment::Syn => {
-            return judgement;
-        }
-        Standing::NewConnection if !tracker.has_room_for_connection() => {
-            Judgement::new(subject.strip_all(), Reason::TableFull)
-        }
-        Standing::JoinKnown if !tracker.has_room_for_subflow() => lacking(Reason::TableFull),
-        Standing::JoinKnown if subject.parent.is_some_and(|parent| too_many_joins(caps, parent)) => {
-            lacking(Reason::Limit)
-        }
-        Standing::AddressAnnounced | Standing::AnnouncementUnproven
-            if subject.finding.announces_anew
-                && subject.parent.is_some_and(|parent| too_many_addresses(caps, parent)) =>
-        {
-            Judgement::new(refuse_announcement(subject), Reason::Limit)
-        }
-        _ => return judgement,
-    };
-    Judgement { trial: judgement.trial, ..refused }
+    Judgement { trial: judgement.trial, ..Judgement::new(verdict, reason) }
 }
 
 fn too_many_addresses(caps: &Caps, parent: &Parent) -> bool {

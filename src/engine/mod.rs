@@ -61,7 +61,7 @@ impl Engine {
         let facts = self.facts(
             &rules,
             ingress,
-            View { packet: &packet, signals: &signals, finding: &finding, parent },
+            &View { packet: &packet, signals: &signals, finding: &finding, parent },
         );
         let (signals, finding) = (&signals, &finding);
         let subject =
@@ -133,7 +133,7 @@ impl Engine {
         let facts = self.facts(
             &rules,
             ingress,
-            View { packet: &packet, signals: &signals, finding: &finding, parent },
+            &View { packet: &packet, signals: &signals, finding: &finding, parent },
         );
         Ok((finding, facts))
     }
@@ -147,8 +147,8 @@ impl Engine {
         self.tracker.parent(finding, flow)
     }
 
-    fn facts(&self, rules: &RuleSet, ingress: &Ingress, view: View<'_>) -> Facts {
-        let View { packet, signals, finding, parent } = view;
+    fn facts(&self, rules: &RuleSet, ingress: &Ingress, view: &View<'_>) -> Facts {
+        let &View { packet, signals, finding, parent } = view;
         let malformed = signals.malformed();
         let mut facts = Facts {
             input: ingress.input,

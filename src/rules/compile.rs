@@ -60,11 +60,7 @@ pub fn compile_with(
 }
 
 fn needs(needs: Needs, asked: &Asked) -> Needs {
-    let mut condition = &asked.condition;
-    while let Condition::Not(inner) = condition {
-        condition = inner;
-    }
-    match condition {
+    match asked.condition.bare().0 {
         Condition::Kind(_) | Condition::Odd(..) => Needs { kinds: true, ..needs },
         Condition::Count(Counted::SourceConnections, _) => Needs { source_connections: true, ..needs },
         Condition::SameInterface(_)

@@ -133,7 +133,32 @@ pub(super) enum Way {
     Out,
 }
 
+/// A condition on the addresses or ports of the segment itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Bounds<'c> {
+    /// The addresses of that end.
+    Addresses(Side, &'c Addresses),
+    /// The ports of that end.
+    Ports(Side, &'c Ranges<u16>),
+}
+
 impl Condition {
+    /// The condition without its negation, and whether it has one.
+    pub(super) const fn bare(&self) -> (&Self, bool) {
+        if let Self::Not(negated) = self { (negated, true) } else { (self, false) }
+    }
+
+    /// What it says of the segment's own addresses and ports, if it says it of these.
+    pub(super) const fn bounds(&self) -> Option<Bounds<'_>> {
+        if let Self::Address(Whose::Segment, side, addresses) = self {
+            return Some(Bounds::Addresses(*side, addresses));
+        }
+        if let Self::Port(Whose::Segment, side, ports) = self {
+            return Some(Bounds::Ports(*side, ports));
+        }
+        None
+    }
+
     /// Whether the segment meets it.
     pub(super) fn holds(&self, facts: &Facts) -> bool {
         match self {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::mptcp::SubtypeSet;
 use crate::rules::Facts;
-use crate::rules::condition::{Condition, Side, Whose};
+use crate::rules::condition::{Bounds, Condition, Side};
 use crate::rules::index::Index;
 use crate::rules::matcher::Rule;
 use crate::rules::ranges::{Addresses, Prefixes, Ranges};
@@ -93,28 +93,26 @@ impl<'r> Search<'r> {
         let mut region = Region { from, to, from_port, port };
         let mut work = 0;
         for asked in &rule.conditions {
-            match &asked.condition {
-                Condition::Address(Whose::Segment, side, addresses) => {
-                    let part = region.addresses(*side);
+            let (condition, negated) = asked.condition.bare();
+            match (condition.bounds(), negated) {
+                (Some(Bounds::Addresses(side, addresses)), false) => {
+                    let part = region.addresses(side);
                     *part = common(part, addresses, &self.everywhere, &mut work);
                 }
-                Condition::Port(Whose::Segment, side, ports) => {
-                    let part = region.ports(*side);
+                (Some(Bounds::Addresses(side, addresses)), true) => {
+                    let (part, not) = (region.addresses(side), addresses.whole());
+                    work += part.len() + not.len();
+                    *part = Arc::new(part.without(&not));
+                }
+                (Some(Bounds::Ports(side, ports)), false) => {
+                    let part = region.ports(side);
                     *part = part.common(ports);
                 }
-                Condition::Not(not) => match &**not {
-                    Condition::Address(Whose::Segment, side, addresses) => {
-                        let (part, not) = (region.addresses(*side), addresses.whole());
-                        work += part.len() + not.len();
-                        *part = Arc::new(part.without(&not));
-                    }
-                    Condition::Port(Whose::Segment, side, ports) => {
-                        let part = region.ports(*side);
-                        *part = part.without(ports);
-                    }
-                    _ => {}
-                },
-                _ => {}
+                (Some(Bounds::Ports(side, ports)), true) => {
+                    let part = region.ports(side);
+                    *part = part.without(ports);
+                }
+                (None, _) => {}
             }
         }
         self.work += work;
@@ -137,19 +135,15 @@ fn common(
 }
 
 fn is_of_region(condition: &Condition) -> bool {
-    match condition {
-        Condition::Address(Whose::Segment, ..) | Condition::Port(Whose::Segment, ..) => true,
-        Condition::Not(not) => is_of_region(not),
-        _ => false,
-    }
+    condition.bare().0.bounds().is_some()
 }
 
 /// A segment at `point` on which an earlier rule must speak if it speaks on all that `rule` does.
 fn sample(rule: &Rule, point: Flow) -> Facts {
-    let named = rule.conditions.iter().find_map(|asked| match asked.condition {
-        Condition::Option(named) => Some(named),
-        _ => None,
-    });
+    let named = rule
+        .conditions
+        .iter()
+        .find_map(|asked| if let Condition::Option(named) = asked.condition { Some(named) } else { None });
     let syn = named.and_then(|named| named.in_syn.iter().next());
     let later = named.and_then(|named| named.later.iter().next());
     let (segment, option) = match (syn, later) {

@@ -92,11 +92,9 @@ const fn fits(option: Subtype, segment: Segment) -> bool {
 /// Whether the option can be in a segment that stands so: handshakes of connections and joins do not mix.
 fn goes_with(option: Subtype, standing: Standing) -> bool {
     let opens = standing_set([Standing::NewConnection, Standing::Mirrored, Standing::KeyChanged]);
-    match option {
-        Subtype::MpJoin if opens.contains(standing) => false,
-        Subtype::MpCapable if joins().contains(standing) => false,
-        _ => standing != Standing::Plain,
-    }
+    let mixed = (option == Subtype::MpJoin && opens.contains(standing))
+        || (option == Subtype::MpCapable && joins().contains(standing));
+    !mixed && standing != Standing::Plain
 }
 
 fn joins() -> StandingSet {

@@ -92,10 +92,15 @@ fn options(rule: &Draft) -> Vec<Located<Subtype>> {
     if !rule.option.is_empty() {
         return rule.option.clone();
     }
-    let implied = rule.conditions.iter().filter_map(|asked| match asked.condition {
-        Condition::Announces(_) => Some(Located { value: Subtype::AddAddr, at: asked.at }),
-        Condition::JoinTo(_) => Some(Located { value: Subtype::MpJoin, at: asked.at }),
-        _ => None,
+    let implied = rule.conditions.iter().filter_map(|asked| {
+        let value = if let Condition::Announces(_) = asked.condition {
+            Subtype::AddAddr
+        } else if let Condition::JoinTo(_) = asked.condition {
+            Subtype::MpJoin
+        } else {
+            return None;
+        };
+        Some(Located { value, at: asked.at })
     });
     implied.collect()
 }

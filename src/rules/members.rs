@@ -145,7 +145,11 @@ impl Reader<'_, '_> {
                     }
                     file.map(|file| Member::File(file.to_owned()))
                 }
-                _ => reader.text(item).and_then(|text| reader.said(item, text)),
+                DeValue::String(_)
+                | DeValue::Float(_)
+                | DeValue::Boolean(_)
+                | DeValue::Datetime(_)
+                | DeValue::Array(_) => reader.text(item).and_then(|text| reader.said(item, text)),
             };
             Some(Located { value: member?, at: reader.at(item.span()) })
         })

@@ -121,5 +121,6 @@ fn number_or(most: u32, pattern: &str) -> Value {
 }
 
 fn one_or_list(item: Value) -> Value {
-    json!({ "anyOf": [item.clone(), { "type": "array", "minItems": 1, "items": item }] })
+    let list = json!({ "type": "array", "minItems": 1, "items": item });
+    json!({ "anyOf": [item, list] })
 }

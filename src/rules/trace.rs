@@ -45,13 +45,12 @@ impl Failed<'_> {
 
     /// The condition in words, where a law asks.
     pub fn law(&self) -> &'static str {
-        match self.asked.condition {
-            Condition::Sound => "its options are well-formed",
-            Condition::Standing(_) => {
-                "nothing speaks against it (an accept lets no forged or unknown join pass unless it names it)"
-            }
-            Condition::Option(_) => "it is a SYN that asks for MPTCP (a connection is decided there)",
-            _ => "the laws of MPTCP allow it",
+        if let Condition::Standing(_) = self.asked.condition {
+            "nothing speaks against it (an accept lets no forged or unknown join pass unless it names it)"
+        } else if let Condition::Option(_) = self.asked.condition {
+            "it is a SYN that asks for MPTCP (a connection is decided there)"
+        } else {
+            "its options are well-formed"
         }
     }
 

@@ -15,7 +15,7 @@ use arrayvec::ArrayVec;
 
 use crate::mptcp::{Subtype, SubtypeSet};
 use crate::rules::Facts;
-use crate::rules::condition::{Condition, Named, Side, Whose};
+use crate::rules::condition::{Bounds, Condition, Named, Side};
 use crate::rules::ranges::{Addresses, Prefixes, Ranges};
 use crate::wire::{Flow, Segment};
 use intervals::{Intervals, Part};
@@ -39,25 +39,18 @@ pub(super) struct Asks<'r> {
 impl<'r> Asks<'r> {
     /// Whether the index sees to such a condition.
     pub(super) const fn knows(condition: &Condition) -> bool {
-        matches!(
-            condition,
-            Condition::Option(_)
-                | Condition::Address(Whose::Segment, ..)
-                | Condition::Port(Whose::Segment, ..)
-        )
+        matches!(condition, Condition::Option(_)) || condition.bounds().is_some()
     }
 
     /// With that condition, if the index knows such.
     pub(super) const fn with(self, condition: &'r Condition) -> Self {
-        match condition {
-            Condition::Option(named) => Self { option: Some(*named), ..self },
-            Condition::Address(Whose::Segment, Side::From, from) => Self { from: Some(from), ..self },
-            Condition::Address(Whose::Segment, Side::To, to) => Self { to: Some(to), ..self },
-            Condition::Port(Whose::Segment, Side::From, from_port) => {
-                Self { from_port: Some(from_port), ..self }
-            }
-            Condition::Port(Whose::Segment, Side::To, port) => Self { port: Some(port), ..self },
-            _ => self,
+        match condition.bounds() {
+            Some(Bounds::Addresses(Side::From, from)) => Self { from: Some(from), ..self },
+            Some(Bounds::Addresses(Side::To, to)) => Self { to: Some(to), ..self },
+            Some(Bounds::Ports(Side::From, from_port)) => Self { from_port: Some(from_port), ..self },
+            Some(Bounds::Ports(Side::To, port)) => Self { port: Some(port), ..self },
+            None if let Condition::Option(named) = condition => Self { option: Some(*named), ..self },
+            None => self,
         }
     }
 }
