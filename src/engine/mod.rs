@@ -150,19 +150,20 @@ impl Engine {
     fn facts(&self, rules: &RuleSet, ingress: &Ingress, view: &View<'_>) -> Facts {
         let &View { packet, signals, finding, parent } = view;
         let malformed = signals.malformed();
-        let mut facts = Facts {
-            input: ingress.input,
-            output: ingress.output,
-            mark: ingress.mark,
-            subtypes: signals.subtypes,
-            version: finding.version,
-            standing: finding.standing,
-            parent,
-            join_to: parent.filter(|_| finding.standing == Standing::JoinKnown).map(|parent| parent.goes_to),
-            announced: announced(signals),
-            unsound: malformed.is_some(),
-            ..Facts::of(packet.flow, packet.segment)
-        };
+        let mut facts = Facts::of(packet.flow, packet.segment);
+        facts.input = ingress.input;
+        facts.output = ingress.output;
+        facts.mark = ingress.mark;
+        facts.subtypes = signals.subtypes;
+        facts.version = finding.version;
+        facts.standing = finding.standing;
+        facts.parent = parent;
+        facts.join_to =
+            parent.filter(|_| finding.standing == Standing::JoinKnown).map(|parent| parent.goes_to);
+        facts.unsound = malformed.is_some();
+        if signals.subtypes.contains(Subtype::AddAddr) {
+            facts.announced = announced(signals);
+        }
         if rules.needs.kinds {
             facts.kinds = packet.options().map(|option| SeenKind::from(&option)).take(OPTIONS_MAX).collect();
             let odd = kinds::oddities(packet);

@@ -1,5 +1,6 @@
 //! What earlier rules leave of a later one, over addresses and ports.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::mptcp::SubtypeSet;
@@ -32,18 +33,21 @@ struct Region {
 pub(super) struct Search<'r> {
     rules: &'r [Rule],
     index: &'r Index,
+    regions: Vec<Region>,
     everywhere: Arc<Prefixes>,
     work: usize,
 }
 
 impl<'r> Search<'r> {
     pub(super) fn new(rules: &'r [Rule], index: &'r Index) -> Self {
-        Self { rules, index, everywhere: Arc::new(Prefixes::all()), work: 0 }
+        let mut maps = Maps { everywhere: Arc::new(Prefixes::all()), outside: HashMap::new() };
+        let regions = rules.iter().map(|rule| maps.region(rule)).collect();
+        Self { rules, index, regions, everywhere: maps.everywhere, work: 0 }
     }
 
-    /// Whether the rule's conditions on addresses and ports leave nothing of each other.
-    pub(super) fn is_empty(&mut self, rule: &Rule) -> bool {
-        self.region(rule).is_empty()
+    /// Whether the conditions of the rule at `place` on addresses and ports leave nothing of each other.
+    pub(super) fn is_empty(&self, place: usize) -> bool {
+        self.regions.get(place).is_some_and(Region::is_empty)
     }
 
     /// The earlier rules that together speak first on all that the rule at `place` matches.
@@ -52,57 +56,63 @@ impl<'r> Search<'r> {
     /// else what that one takes is cut off, and the rest asked again.
     pub(super) fn shadows(&mut self, place: usize) -> Option<Vec<&'r Rule>> {
         let rule = self.rules.get(place)?;
-        let mut pieces = vec![self.region(rule)];
-        let mut shadows: Vec<&Rule> = Vec::new();
+        let mut pieces = vec![self.regions.get(place)?.clone()];
+        let mut shadows: Vec<usize> = Vec::new();
         while let Some(piece) = pieces.pop() {
             let Some(point) = piece.point() else { continue };
             let earlier = self.taker(place, rule, point)?;
-            let taken = self.region(earlier);
+            let taken = self.regions.get(earlier)?;
             if pieces.len() > PIECES_MAX || self.work > WORK_MAX {
                 return None;
             }
             self.work += piece.cost() + taken.cost();
-            pieces.extend(piece.without(&taken, &self.everywhere));
-            if !shadows.iter().any(|known| std::ptr::eq(*known, earlier)) {
+            pieces.extend(piece.without(taken, &self.everywhere));
+            if !shadows.contains(&earlier) {
                 shadows.push(earlier);
             }
         }
-        Some(shadows)
+        Some(shadows.into_iter().filter_map(|earlier| self.rules.get(earlier)).collect())
     }
 
     /// The first rule before `place` that matches whatever `rule` matches, at that point.
-    fn taker(&self, place: usize, rule: &Rule, point: Flow) -> Option<&'r Rule> {
+    fn taker(&self, place: usize, rule: &Rule, point: Flow) -> Option<usize> {
         let facts = sample(rule, point);
         let before = self.index.candidates(&facts).take_while(|&earlier| earlier < place);
-        before.filter_map(|earlier| self.rules.get(earlier)).find(|earlier| {
+        let takes = |earlier: &Rule| {
             earlier.rate.is_none()
                 && !earlier.effect.observe
                 && earlier.conditions.iter().all(|asked| {
-                    if is_of_region(&asked.condition) {
+                    if asked.condition.bare().0.bounds().is_some() {
                         asked.condition.holds(&facts)
                     } else {
                         rule.conditions.iter().any(|theirs| asked.condition.covers(&theirs.condition))
                     }
                 })
-        })
+        };
+        before.into_iter().find(|&earlier| self.rules.get(earlier).is_some_and(takes))
     }
+}
 
+/// Makes regions of rules; what many rules have in common is made once.
+#[derive(Debug)]
+struct Maps {
+    everywhere: Arc<Prefixes>,
+    /// What is outside of a set, which many rules can leave out; by the set's address.
+    outside: HashMap<*const Prefixes, Arc<Prefixes>>,
+}
+
+impl Maps {
     fn region(&mut self, rule: &Rule) -> Region {
         let all = || (Arc::clone(&self.everywhere), Ranges::all());
         let ((from, from_port), (to, port)) = (all(), all());
         let mut region = Region { from, to, from_port, port };
-        let mut work = 0;
         for asked in &rule.conditions {
             let (condition, negated) = asked.condition.bare();
             match (condition.bounds(), negated) {
-                (Some(Bounds::Addresses(side, addresses)), false) => {
+                (Some(Bounds::Addresses(side, addresses)), _) => {
                     let part = region.addresses(side);
-                    *part = common(part, addresses, &self.everywhere, &mut work);
-                }
-                (Some(Bounds::Addresses(side, addresses)), true) => {
-                    let (part, not) = (region.addresses(side), addresses.whole());
-                    work += part.len() + not.len();
-                    *part = Arc::new(part.without(&not));
+                    let within = if negated { self.outside(addresses) } else { addresses.whole() };
+                    *part = self.common(part, within);
                 }
                 (Some(Bounds::Ports(side, ports)), false) => {
                     let part = region.ports(side);
@@ -115,27 +125,23 @@ impl<'r> Search<'r> {
                 (None, _) => {}
             }
         }
-        self.work += work;
         region
     }
-}
 
-fn common(
-    part: &Arc<Prefixes>,
-    addresses: &Addresses,
-    everywhere: &Arc<Prefixes>,
-    work: &mut usize,
-) -> Arc<Prefixes> {
-    let whole = addresses.whole();
-    if Arc::ptr_eq(part, everywhere) {
-        return whole;
+    fn outside(&mut self, addresses: &Addresses) -> Arc<Prefixes> {
+        let whole = addresses.whole();
+        let everywhere = &self.everywhere;
+        // Only what is shared can be asked for again: what `whole` made itself has an address that is used again.
+        if addresses.0.len() != 1 {
+            return Arc::new(everywhere.without(&whole));
+        }
+        let outside = self.outside.entry(Arc::as_ptr(&whole));
+        Arc::clone(outside.or_insert_with(|| Arc::new(everywhere.without(&whole))))
     }
-    *work += part.len() + whole.len();
-    Arc::new(part.common(&whole))
-}
 
-fn is_of_region(condition: &Condition) -> bool {
-    condition.bare().0.bounds().is_some()
+    fn common(&self, part: &Arc<Prefixes>, within: Arc<Prefixes>) -> Arc<Prefixes> {
+        if Arc::ptr_eq(part, &self.everywhere) { within } else { Arc::new(part.common(&within)) }
+    }
 }
 
 /// A segment at `point` on which an earlier rule must speak if it speaks on all that `rule` does.

@@ -13,7 +13,7 @@ use crate::track::{Standing, StandingSet};
 pub(super) fn rules(rules: &[Rule], index: &Index, report: &mut Report<'_>) {
     let mut search = Search::new(rules, index);
     for (place, rule) in rules.iter().enumerate() {
-        if let Some(finding) = contradiction(rule, &mut search) {
+        if let Some(finding) = contradiction(place, rule, &search) {
             report.add(finding);
         } else if let Some(finding) = unreachable(place, rule, &mut search) {
             report.add(finding);
@@ -41,14 +41,14 @@ fn accepts_unproven(rule: &Rule) -> Option<At> {
     named.filter(|_| accepts).map(|asked| asked.at)
 }
 
-fn contradiction(rule: &Rule, search: &mut Search<'_>) -> Option<Finding> {
+fn contradiction(place: usize, rule: &Rule, search: &Search<'_>) -> Option<Finding> {
     let name = quote(&rule.label.name);
     let conditions: Vec<_> = rule.conditions.iter().map(|asked| &asked.condition).collect();
     let because = match () {
         () if !is_feasible(&conditions) => among(rule),
         () => match opposed(rule) {
             Some(pair) => Some(pair),
-            None if search.is_empty(rule) => None,
+            None if search.is_empty(place) => None,
             None => return None,
         },
     };
