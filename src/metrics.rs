@@ -122,7 +122,7 @@ pub struct QueueMetrics {
 struct DecisionSeries {
     verdicts: VerdictSeries,
     observed: VerdictSeries,
-    rule_hits: ArcSwap<BTreeMap<String, IntCounter>>,
+    rule_hits: ArcSwap<RuleHits>,
     options: Vec<(Subtype, [IntCounter; VERSIONS.len()])>,
     joins: Vec<(JoinResult, IntCounter)>,
     fallbacks: Vec<(FallbackCause, IntCounter)>,
@@ -131,6 +131,10 @@ struct DecisionSeries {
     resets_seen_bare: IntCounter,
     seconds: Histogram,
 }
+
+/// A counter for each rule, by its name.
+#[derive(Debug, Default)]
+pub struct RuleHits(BTreeMap<String, IntCounter>);
 
 /// A counter for each reason, for each verdict.
 #[derive(Debug)]
@@ -178,19 +182,25 @@ impl Metrics {
     }
 
     /// These rules speak from now on: a rule that stays keeps its hits, the series of one that is gone goes.
-    pub fn rules_in_force(&self, rules: &RuleSet) {
-        self.count_rules(rules.labels().map(|label| label.name.as_str()));
+    ///
+    /// Gives back what the rules before counted in. As with [`Engine::swap_rules`](crate::engine::Engine::swap_rules), a
+    /// worker may share it, and it should not be the one that frees it.
+    #[must_use = "dropped at once, they may be freed by a thread that decides packets"]
+    pub fn rules_in_force(&self, rules: &RuleSet) -> Arc<RuleHits> {
+        let before = self.count_rules(rules.labels().map(|label| label.name.as_str()));
         self.generation.inc();
+        before
     }
 
-    fn count_rules<'r>(&self, names: impl Iterator<Item = &'r str>) {
+    fn count_rules<'r>(&self, names: impl Iterator<Item = &'r str>) -> Arc<RuleHits> {
         let hits = names.map(|name| (name.to_owned(), self.rule_hits.with_label_values(&[name])));
-        let now: Arc<BTreeMap<_, _>> = Arc::new(hits.collect());
+        let now = Arc::new(RuleHits(hits.collect()));
         let before = self.decisions.rule_hits.swap(Arc::clone(&now));
-        for gone in before.keys().filter(|name| !now.contains_key(*name)) {
+        for gone in before.0.keys().filter(|name| !now.0.contains_key(*name)) {
             // It can only fail because the series is gone already.
             self.rule_hits.remove_label_values(&[gone]).ok();
         }
+        before
     }
 
     /// Counts a reload that took effect.
@@ -295,7 +305,7 @@ impl QueueMetrics {
 impl DecisionSeries {
     /// Counts that a rule spoke, or, where it only observes, would have spoken.
     fn hit(&self, rule: &RuleLabel) {
-        if let Some(counter) = self.rule_hits.load().get(&rule.name) {
+        if let Some(counter) = self.rule_hits.load().0.get(&rule.name) {
             counter.inc();
         }
     }
@@ -510,7 +520,7 @@ mod tests {
     fn every_series_is_there_from_the_start_at_zero() {
         let metrics = Metrics::default();
         let _worker = metrics.queue(7);
-        metrics.rules_in_force(&RuleSet::default());
+        drop(metrics.rules_in_force(&RuleSet::default()));
         let series = rendered(&metrics);
         let pairs = Verdict::LABELS
             .into_iter()

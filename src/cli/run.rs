@@ -75,7 +75,7 @@ async fn gate(config: &Config) -> anyhow::Result<()> {
     let reloader = Reloader::new(config.rules.clone());
     let metrics = Arc::new(Metrics::default());
     let rules = first_rules(config)?;
-    metrics.rules_in_force(&rules);
+    drop(metrics.rules_in_force(&rules));
     let mode = if config.observe { Mode::Observe } else { Mode::Enforce };
     if mode == Mode::Observe {
         tracing::info!("observing: every packet goes on as it is");

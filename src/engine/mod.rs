@@ -96,8 +96,12 @@ impl Engine {
     }
 
     /// From the next packet on these rules speak; connections keep what was decided.
-    pub fn swap_rules(&self, rules: RuleSet) {
-        self.rules.store(Arc::new(rules));
+    ///
+    /// Gives the rules back that spoke before. A decision that is being formed may share them: who lets go of them last
+    /// frees them, which takes milliseconds where they are many, so keep them until nobody else has them.
+    #[must_use = "dropped at once, they may be freed by a thread that decides packets"]
+    pub fn swap_rules(&self, rules: RuleSet) -> Arc<RuleSet> {
+        self.rules.swap(Arc::new(rules))
     }
 
     /// The rules that speak now.

@@ -81,8 +81,12 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Source>, LoadError> {
 /// # Errors
 /// A path that cannot be read, or all errors in the files.
 pub fn load(paths: &[PathBuf]) -> Result<(RuleSet, Vec<Diagnostic>), LoadError> {
-    let sources = read(paths)?;
-    compile(&sources).map_err(|diagnostics| LoadError::Refused {
+    compiled(&read(paths)?)
+}
+
+/// Compiles what [`read`] gave.
+pub(super) fn compiled(sources: &[Source]) -> Result<(RuleSet, Vec<Diagnostic>), LoadError> {
+    compile(sources).map_err(|diagnostics| LoadError::Refused {
         errors: diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count(),
         rendered: render(&diagnostics, Look::Plain),
     })

@@ -5,29 +5,45 @@ use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
+use rustix::process::setpriority_process;
 use tokio::signal::unix::Signal;
-use tokio::sync::Notify;
-use tokio::task::spawn_blocking;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 
+use crate::clock;
 use crate::engine::Engine;
-use crate::live::load::{LoadError, load, read};
+use crate::live::load::{LoadError, compiled, read};
 use crate::metrics::Metrics;
-use crate::rules::{Diagnostic, RuleSet};
+use crate::rules::{Diagnostic, RuleSet, Source};
 
 /// From the first sign of a change to looking at the files: an editor has written by then, and a second, the promise, is
 /// far. What is half written at that time is refused, and its end is a change of its own.
 const SETTLE: Duration = Duration::from_millis(200);
 
+/// A decision takes microseconds, so what the rules before are still shared for is over by the first look. A worker that
+/// sits on one packet for as long as this hangs, and is the watchdog's affair; it frees them then, should it go on.
+const RETIRE_MAX: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether the rules before are free.
+const RETIRE_LOOK: Duration = Duration::from_millis(1);
+
+/// The lowest priority of an ordinary thread.
+const NICEST: i32 = 19;
+
 /// Loads rules, and logs what is allowed in them but surely not meant.
 ///
 /// # Errors
-/// As [`load`].
+/// As [`load`](crate::live::load::load).
 pub fn open(paths: &[PathBuf]) -> Result<RuleSet, LoadError> {
-    let (rules, warnings) = load(paths)?;
+    open_sources(&read(paths)?)
+}
+
+fn open_sources(sources: &[Source]) -> Result<RuleSet, LoadError> {
+    let (rules, warnings) = compiled(sources)?;
     for Diagnostic { place, message, .. } in &warnings {
         tracing::warn!("{}:{}:{}: {message}", place.path, place.line, place.column);
     }
@@ -41,10 +57,19 @@ pub struct Reloader {
     seen: u64,
 }
 
+/// Why the rules are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// Somebody asks for it.
+    Hangup,
+    /// Something happened in the directories; perhaps nothing that the files say has changed.
+    Event,
+}
+
 impl Reloader {
     /// To be made before the rules are first loaded, so that no change goes unseen.
     pub fn new(paths: Vec<PathBuf>) -> Self {
-        Self { seen: fingerprint(&paths), paths }
+        Self { seen: fingerprint(&read(&paths)), paths }
     }
 
     /// Reloads at each hang-up signal, and whenever what the files say has changed.
@@ -61,12 +86,10 @@ impl Reloader {
         changes.notify_one();
         loop {
             tokio::select! {
-                Some(()) = hangups.recv() => self.reload(&engine, &metrics).await,
+                Some(()) = hangups.recv() => self.reload(Cause::Hangup, &engine, &metrics).await,
                 () = changes.notified() => {
                     sleep(SETTLE).await;
-                    if self.changed().await {
-                        self.reload(&engine, &metrics).await;
-                    }
+                    self.reload(Cause::Event, &engine, &metrics).await;
                 }
             }
         }
@@ -90,36 +113,96 @@ impl Reloader {
             .ok()
     }
 
-    async fn changed(&mut self) -> bool {
-        let paths = self.paths.clone();
-        let now = spawn_blocking(move || fingerprint(&paths)).await.unwrap_or(self.seen);
-        std::mem::replace(&mut self.seen, now) != now
-    }
-
-    async fn reload(&self, engine: &Engine, metrics: &Metrics) {
+    /// Reloads on a thread of its own, and returns once that has ended: there are never more than the rules in force and
+    /// those that come or go.
+    async fn reload(&mut self, cause: Cause, engine: &Arc<Engine>, metrics: &Arc<Metrics>) {
         if self.paths.is_empty() {
-            tracing::info!("nothing to reload: the built-in policy is in force, no --rules were given");
+            if cause == Cause::Hangup {
+                tracing::info!("nothing to reload: the built-in policy is in force, no --rules were given");
+            }
             return;
         }
-        let paths = self.paths.clone();
-        match spawn_blocking(move || open(&paths)).await {
-            Ok(Ok(rules)) => {
+        let reload = Reload {
+            paths: self.paths.clone(),
+            unchanged: (cause == Cause::Event).then_some(self.seen),
+            engine: Arc::clone(engine),
+            metrics: Arc::clone(metrics),
+        };
+        let (tell, told) = oneshot::channel();
+        // Nobody asks any more once the gate ends.
+        let work = move || tell.send(reload.run()).unwrap_or_default();
+        let started = thread::Builder::new().name("mpgate-rules".to_owned()).spawn(work);
+        let failed = match started {
+            Ok(_detached) => match told.await {
+                Ok(seen) => return self.seen = seen,
+                Err(_gone) => "its thread did not come to its end".to_owned(),
+            },
+            Err(error) => format!("there is no thread for it: {error}"),
+        };
+        metrics.reload_error();
+        tracing::error!("rules not reloaded, those in force stay: loading them failed ({failed})");
+    }
+}
+
+/// One reload. Reading, compiling and freeing ten thousand rules takes some hundred milliseconds of a processor.
+struct Reload {
+    paths: Vec<PathBuf>,
+    /// The fingerprint with which nothing is to be done.
+    unchanged: Option<u64>,
+    engine: Arc<Engine>,
+    metrics: Arc<Metrics>,
+}
+
+impl Reload {
+    /// The fingerprint of what it found.
+    fn run(self) -> u64 {
+        yield_to_workers();
+        let began = clock::now();
+        let sources = read(&self.paths);
+        let seen = fingerprint(&sources);
+        if self.unchanged == Some(seen) {
+            return seen;
+        }
+        match sources.and_then(|sources| open_sources(&sources)) {
+            Ok(rules) => {
                 let count = rules.labels().count();
-                metrics.rules_in_force(&rules);
-                engine.swap_rules(rules);
-                metrics.reload_ok();
-                tracing::info!(rules = count, "rules reloaded");
-            }
-            Ok(Err(error)) => {
-                metrics.reload_error();
-                tracing::error!("rules not reloaded, those in force stay: {error}");
+                let hits = self.metrics.rules_in_force(&rules);
+                let before = self.engine.swap_rules(rules);
+                self.metrics.reload_ok();
+                tracing::info!(
+                    rules = count,
+                    millis = clock::now().since(began).as_millis(),
+                    "rules reloaded"
+                );
+                retire(hits);
+                retire(before);
             }
             Err(error) => {
-                metrics.reload_error();
-                tracing::error!("rules not reloaded, those in force stay: loading them failed ({error})");
+                self.metrics.reload_error();
+                tracing::error!("rules not reloaded, those in force stay: {error}");
             }
         }
+        seen
     }
+}
+
+/// Gives this thread the lowest priority: a worker that has a packet takes the processor from it at once, so that packets
+/// wait for no rule, on a machine with one processor too. The other way round the rules come some milliseconds later.
+fn yield_to_workers() {
+    // To Linux a thread is a process here: it is only this thread's priority.
+    if let Err(error) = setpriority_process(None, NICEST) {
+        tracing::warn!("rules are loaded at the priority of the workers: {error}");
+    }
+}
+
+/// Frees what was swapped out, on this thread and not on the worker that had it last.
+fn retire<T>(before: Arc<T>) {
+    let until = clock::now().after(RETIRE_MAX);
+    // Nobody can come to share it any more, for there is another in its place.
+    while Arc::strong_count(&before) > 1 && clock::now() < until {
+        thread::park_timeout(RETIRE_LOOK);
+    }
+    drop(before);
 }
 
 /// The directories in which a change of `path` shows: its own, and the one that a symbolic link leads to.
@@ -136,9 +219,9 @@ fn homes(path: &Path) -> Vec<PathBuf> {
 }
 
 /// The same as long as the files say the same, or cannot be read for the same reason.
-fn fingerprint(paths: &[PathBuf]) -> u64 {
+fn fingerprint(read: &Result<Vec<Source>, LoadError>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    match read(paths) {
+    match read {
         Ok(sources) => sources.iter().for_each(|source| (&source.path, &source.text).hash(&mut hasher)),
         Err(error) => error.to_string().hash(&mut hasher),
     }
@@ -155,7 +238,7 @@ mod tests {
     fn only_what_the_files_say_changes_the_fingerprint() {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join("rules.toml");
-        let print = || fingerprint(std::slice::from_ref(&file));
+        let print = || fingerprint(&read(std::slice::from_ref(&file)));
         let missing = print();
         fs::write(&file, "[policy]").unwrap();
         let written = print();

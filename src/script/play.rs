@@ -26,7 +26,7 @@ pub fn play(script: Script, compile: impl Fn(&str) -> RuleSet) -> Vec<Played> {
         let engine = case.engine(RuleSet::default());
         for step in case.steps {
             match step {
-                Step::Rules(file) => engine.swap_rules(compile(&file.text)),
+                Step::Rules(file) => drop(engine.swap_rules(compile(&file.text))),
                 Step::Wait(now) => {
                     engine.expire(now);
                 }
