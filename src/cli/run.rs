@@ -75,6 +75,7 @@ async fn gate(config: &Config) -> anyhow::Result<()> {
     let reloader = Reloader::new(config.rules.clone());
     let metrics = Arc::new(Metrics::default());
     let rules = first_rules(config)?;
+    warn_of_unseen(config, &rules);
     drop(metrics.rules_in_force(&rules));
     let mode = if config.observe { Mode::Observe } else { Mode::Enforce };
     if mode == Mode::Observe {
@@ -155,6 +156,16 @@ fn first_rules(config: &Config) -> anyhow::Result<RuleSet> {
     let rules = open(&config.rules)?;
     tracing::info!(rules = rules.labels().count(), "rules loaded");
     Ok(rules)
+}
+
+/// Rules about TCP options other than MPTCP's see what is queued, and in most modes plain TCP is not.
+fn warn_of_unseen(config: &Config, rules: &RuleSet) {
+    let unseen = config.attach.is_some() && config.mode.unwrap_or(QueueMode::Control) != QueueMode::All;
+    if unseen && (rules.needs.kinds || rules.allowed.is_some()) {
+        tracing::warn!(
+            "rules name TCP options other than MPTCP's, and plain TCP is not queued: --mode all brings it"
+        );
+    }
 }
 
 fn bind(config: &Config) -> anyhow::Result<Vec<Worker>> {
