@@ -166,20 +166,27 @@ impl Index {
     /// The places of the rules that meet all that the index knows of `facts`, ascending, each found when it is asked for.
     pub(super) fn candidates(&self, facts: &Facts) -> Candidates<'_> {
         let rows = if facts.segment == Segment::Syn { &self.in_syn } else { &self.later };
-        let rows = rows.iter().filter(|(subtype, _)| facts.subtypes.contains(*subtype)).map(|&(_, row)| row);
         let mut candidates = Candidates {
             index: self,
             flow: facts.flow,
-            options: rows.collect(),
+            options: ArrayVec::new(),
             port: None,
             from_port: None,
             to: None,
             from: None,
             cursors: ArrayVec::new(),
         };
-        let hopeless = |group: &Group| candidates.options.is_empty() && group.asks_of_options();
-        let groups = self.groups.iter().filter(|group| !hopeless(group));
-        candidates.cursors.extend(groups.filter_map(|group| self.cursor(group, group.start / BITS, 0)));
+        for &(subtype, row) in rows {
+            if facts.subtypes.contains(subtype) {
+                candidates.options.push(row);
+            }
+        }
+        for group in &self.groups {
+            let hopeless = candidates.options.is_empty() && group.asks_of_options();
+            if let Some(cursor) = self.cursor(group, group.start / BITS, 0).filter(|_| !hopeless) {
+                candidates.cursors.push(cursor);
+            }
+        }
         candidates
     }
 
