@@ -207,6 +207,12 @@ const STRIPPED_AGREEMENT: Breach = Breach {
     remedy: "use `segment = \"syn\"`, or leave it out",
 };
 
+const STRIPPED_REPORT: Breach = Breach {
+    code: Code::AgreedOption,
+    why: "the hosts agreed in their SYNs to tell each other what is lost by this option alone",
+    remedy: "take `sack_permitted` out of the SYN instead",
+};
+
 /// What is wrong with doing `action` to a segment because of `option`.
 fn of_option(rule: &Draft, action: Action, option: Subtype) -> Option<Breach> {
     match (action, option) {
@@ -288,6 +294,9 @@ fn of_kinds(rule: &Draft, action: Action) -> Vec<(At, Breach)> {
     let breach = |kind: &Located<OptionKind>| {
         if kind.value.is_vital() {
             return Some((kind.at, STRIPPED_SIGNATURE));
+        }
+        if !Segment::ALL.into_iter().any(|segment| kind.value.is_removable(segment)) {
+            return Some((kind.at, STRIPPED_REPORT));
         }
         let late = rule.segment.iter().find(|segment| !kind.value.is_removable(segment.value))?;
         Some((late.at, STRIPPED_AGREEMENT))

@@ -137,9 +137,9 @@ impl RuleSet {
         if self.rules.is_empty() {
             return matched;
         }
-        // No adapters: they would move the candidates, which are a kilobyte.
+        // By reference: the candidates are a kilobyte, and would be moved.
         let mut candidates = self.index.candidates(facts);
-        while let Some(place) = candidates.next() {
+        for place in &mut candidates {
             let Some(rule) = self.rules.get(place).filter(|rule| rule.speaks(now, facts, rates)) else {
                 continue;
             };

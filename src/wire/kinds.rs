@@ -65,6 +65,8 @@ enum Removable {
     EachHandshake,
     /// Anywhere: it only gives advice.
     Anywhere,
+    /// Nowhere: it is what a host counts on after the handshake agreed on it.
+    Agreed,
     /// Nowhere: its absence ends the connection.
     Nowhere,
 }
@@ -109,7 +111,9 @@ impl OptionKind {
             (Removable::Anywhere, _)
             | (Removable::EachHandshake, Segment::Syn | Segment::SynAck)
             | (Removable::Offer, Segment::Syn) => true,
-            (Removable::EachHandshake | Removable::Offer, _) | (Removable::Nowhere, _) => false,
+            (Removable::EachHandshake | Removable::Offer | Removable::Agreed | Removable::Nowhere, _) => {
+                false
+            }
         }
     }
 
@@ -124,8 +128,10 @@ impl OptionKind {
             Self::Kind(19 | 29) => Removable::Nowhere,
             // RFC 9293 3.7.1: without MSS a host assumes 536 or 1220. RFC 7413 4.1: a cookie is asked for and given apart.
             Self::Kind(2 | 34) | Self::Experiment(0xf989) => Removable::EachHandshake,
-            // RFC 5482 3: advisory, in any segment. RFC 4782. RFC 2018 8: SACK is advisory too, but was agreed on.
+            // RFC 5482 3: advisory, in any segment. RFC 4782 4.1: whoever does not get it does not take part.
             Self::Kind(27 | 28) => Removable::Anywhere,
+            // RFC 2018 4: what is lost is told by SACK alone, once it was agreed on.
+            Self::Kind(5) => Removable::Agreed,
             // RFC 7323 1.3, 3.2; RFC 2018 2; what nobody knows is best treated like these.
             Self::Kind(_) | Self::Experiment(_) => Removable::Offer,
         }
@@ -184,8 +190,12 @@ pub fn oddities(packet: &Packet<'_>) -> Oddities {
 }
 
 /// The bytes of the options that are not among `allowed` and that the segment can do without. MPTCP is left out: it has
-/// rules of its own.
+/// rules of its own, and so is a segment whose options are signed (TCP-AO, RFC 5925 5.1) where that is allowed.
 pub fn unwanted(packet: &Packet<'_>, allowed: &[OptionKind]) -> OptionMask {
+    const AO: u8 = 29;
+    if allowed.contains(&OptionKind::Kind(AO)) && packet.options().any(|option| option.kind == AO) {
+        return OptionMask::EMPTY;
+    }
     let unwanted = packet.options().filter(|option| {
         let kind = OptionKind::Kind(option.kind);
         !matches!(option.kind, MPTCP | END | NOP)
