@@ -41,6 +41,7 @@ pub mod rules;
 pub mod engine;
 
 pub mod clock;
+pub mod fields;
 pub mod live;
 pub mod marks;
 pub mod metrics;

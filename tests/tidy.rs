@@ -8,8 +8,14 @@ use std::path::{Path, PathBuf};
 const FLOORS: [&str; 6] = ["time", "wire", "mptcp", "track", "rules", "engine"];
 
 /// Shared by the doors, above all floors; a closet may import floors and the closets that it is built on.
-const CLOSETS: [(&str, &[&str]); 5] =
-    [("clock", &[]), ("marks", &[]), ("metrics", &[]), ("live", &["clock", "metrics"]), ("script", &[])];
+const CLOSETS: [(&str, &[&str]); 6] = [
+    ("clock", &[]),
+    ("fields", &[]),
+    ("marks", &[]),
+    ("metrics", &[]),
+    ("live", &["clock", "metrics"]),
+    ("script", &[]),
+];
 
 /// Neighbours that never import each other.
 const DOORS: [&str; 5] = ["queue", "attach", "replay", "serve", "lab"];

@@ -6,7 +6,6 @@ mod pcapng;
 pub mod interface;
 mod window;
 mod link;
-pub mod fields;
 pub mod report;
 pub mod text;
 pub mod summary;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::engine::Decision;
-use crate::replay::fields::Fields;
+use crate::fields::Fields;
 use crate::replay::{Seen, What};
 
 /// What the gate says of one segment. A packet without a readable TCP header has neither ends nor kind.
