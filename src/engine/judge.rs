@@ -56,7 +56,7 @@ impl Judgement {
 
 /// Judges a segment.
 pub(super) fn judge(rules: &RuleSet, subject: &Subject<'_>, tracker: &Tracker) -> Judgement {
-    let judgement = match decided(subject).or_else(|| on_terms(subject)) {
+    let judgement = match settled(subject) {
         Some(settled) if !subject.facts.unsound => settled,
         settled => by_rules(rules, subject, tracker, settled),
     };
@@ -65,6 +65,11 @@ pub(super) fn judge(rules: &RuleSet, subject: &Subject<'_>, tracker: &Tracker) -
     } else {
         judgement
     }
+}
+
+/// What was decided before any rule is asked.
+pub(super) fn settled(subject: &Subject<'_>) -> Option<Judgement> {
+    decided(subject).or_else(|| on_terms(subject))
 }
 
 /// Judges a packet without a readable TCP header.
@@ -334,29 +339,21 @@ fn within_bounds(judgement: Judgement, caps: &Caps, subject: &Subject<'_>, track
     if judgement.reason == Reason::Decided && subject.packet.segment == Segment::Syn {
         return judgement;
     }
-    let beyond = |over: fn(&Caps, &Parent) -> bool| subject.parent.is_some_and(|parent| over(caps, parent));
+    let beyond = |forbids: fn(&Caps, &Parent) -> Option<(&'static str, u16)>| {
+        subject.parent.is_some_and(|parent| forbids(caps, parent).is_some())
+    };
     let standing = subject.finding.standing;
     let announced = matches!(standing, Standing::AddressAnnounced | Standing::AnnouncementUnproven);
     let (verdict, reason) = if standing == Standing::NewConnection && !tracker.has_room_for_connection() {
         (subject.strip_all(), Reason::TableFull)
     } else if standing == Standing::JoinKnown && !tracker.has_room_for_subflow() {
         (subject.reject_because(ResetReason::NO_RESOURCES), Reason::TableFull)
-    } else if standing == Standing::JoinKnown && beyond(too_many_joins) {
+    } else if standing == Standing::JoinKnown && beyond(Caps::forbids_join) {
         (subject.reject_because(ResetReason::NO_RESOURCES), Reason::Limit)
-    } else if announced && subject.finding.announces_anew && beyond(too_many_addresses) {
+    } else if announced && subject.finding.announces_anew && beyond(Caps::forbids_address) {
         (refuse_announcement(subject), Reason::Limit)
     } else {
         return judgement;
     };
     Judgement { trial: judgement.trial, ..Judgement::new(verdict, reason) }
-}
-
-fn too_many_addresses(caps: &Caps, parent: &Parent) -> bool {
-    caps.announced_addresses.is_some_and(|cap| parent.announced >= cap)
-}
-
-fn too_many_joins(caps: &Caps, parent: &Parent) -> bool {
-    let joined = parent.subflows.saturating_add(parent.pending_joins);
-    caps.subflows.is_some_and(|cap| joined >= cap)
-        || caps.pending_joins.is_some_and(|cap| parent.pending_joins >= cap)
 }

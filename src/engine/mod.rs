@@ -18,7 +18,7 @@ use crate::mptcp::{self, Malformed, MptcpOption, Signals, Subtype, SubtypeSet};
 use crate::rules::facts::{ANNOUNCED_MAX, OPTIONS_MAX};
 use crate::rules::{Facts, Mark, RuleSet};
 use crate::time::Timestamp;
-use crate::track::{Counts, Finding, Limits, Origin, Parent, Passed, Standing, Terms, Tracker};
+use crate::track::{Counts, Finding, Limits, Origin, Parent, Passed, Rates, Standing, Terms, Tracker};
 use crate::wire::kinds::{self, Oddities, SeenKind};
 use crate::wire::{Flow, Packet, Unparsed};
 use judge::{Judgement, Subject};
@@ -100,8 +100,8 @@ impl Engine {
     /// Gives the rules back that spoke before. A decision that is being formed may share them: who lets go of them last
     /// frees them, which takes milliseconds where they are many, so keep them until nobody else has them.
     #[must_use = "dropped at once, they may be freed by a thread that decides packets"]
-    pub fn swap_rules(&self, rules: RuleSet) -> Arc<RuleSet> {
-        self.rules.swap(Arc::new(rules))
+    pub fn swap_rules(&self, rules: impl Into<Arc<RuleSet>>) -> Arc<RuleSet> {
+        self.rules.swap(rules.into())
     }
 
     /// The rules that speak now.
@@ -123,12 +123,7 @@ impl Engine {
     ///
     /// # Errors
     /// When it has no readable TCP header.
-    pub fn look(
-        &self,
-        now: Timestamp,
-        ingress: &Ingress,
-        bytes: &[u8],
-    ) -> Result<(Finding, Facts), Unparsed> {
+    pub fn look(&self, now: Timestamp, ingress: &Ingress, bytes: &[u8]) -> Result<Look, Unparsed> {
         let rules = self.rules.load();
         let packet = Packet::parse(bytes)?;
         let signals = mptcp::signals(&packet);
@@ -139,7 +134,23 @@ impl Engine {
             ingress,
             &View { packet: &packet, signals: &signals, finding: &finding, parent },
         );
-        Ok((finding, facts))
+        let subject = Subject {
+            now,
+            packet: &packet,
+            signals: &signals,
+            finding: &finding,
+            facts: &facts,
+            parent: parent.as_ref(),
+        };
+        let settled = judge::settled(&subject).map(|judgement| judgement.reason);
+        let connection = self.tracker.parent(&finding, packet.flow);
+        let joined = self.tracker.has_joined(&finding);
+        Ok(Look { finding, facts, connection, joined, settled })
+    }
+
+    /// The token buckets of rules.
+    pub const fn rates(&self) -> &Rates {
+        self.tracker.rates()
     }
 
     /// The connection of the segment: of joins and announcements, whose terms bind them, and where a rule asks for it.
@@ -218,6 +229,21 @@ impl Engine {
         };
         Decision { verdict, observed, reason, rule, trial, log, mark, checksum: ingress.checksum, findings }
     }
+}
+
+/// What the gate sees of a segment before it judges.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// How it stands to what is remembered.
+    pub finding: Finding,
+    /// What the rules would be asked.
+    pub facts: Facts,
+    /// Its connection, or the one that it asks to join; none while its handshake lasts.
+    pub connection: Option<Parent>,
+    /// That connection has subflows beside the first, or had.
+    pub joined: bool,
+    /// It was decided before any rule is asked, for this reason; a malformed option is judged all the same.
+    pub settled: Option<Reason>,
 }
 
 /// A segment, and what is known of it.

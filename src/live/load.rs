@@ -84,8 +84,11 @@ pub fn load(paths: &[PathBuf]) -> Result<(RuleSet, Vec<Diagnostic>), LoadError> 
     compiled(&read(paths)?)
 }
 
-/// Compiles what [`read`] gave.
-pub(super) fn compiled(sources: &[Source]) -> Result<(RuleSet, Vec<Diagnostic>), LoadError> {
+/// Compiles rule files that were read.
+///
+/// # Errors
+/// All errors in the files.
+pub fn compiled(sources: &[Source]) -> Result<(RuleSet, Vec<Diagnostic>), LoadError> {
     compile(sources).map_err(|diagnostics| LoadError::Refused {
         errors: diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count(),
         rendered: render(&diagnostics, Look::Plain),

@@ -14,6 +14,17 @@ pub enum Deed {
     Reset,
 }
 
+impl Deed {
+    /// The one spelling in traces.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Strip => "strip",
+            Self::Drop => "drop",
+            Self::Reset => "reset",
+        }
+    }
+}
+
 /// What matters for what happens then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Circumstances {

@@ -2,12 +2,14 @@
 
 use std::io::{self, Read};
 
+use crate::replay::Other;
 use crate::replay::interface::Interface;
 use crate::replay::link::Link;
 use crate::replay::pcap::Records;
 use crate::replay::pcapng::Blocks;
 use crate::replay::window::Window;
 use crate::time::Timestamp;
+use crate::wire::{Packet, Unparsed};
 
 /// The longest frame, as libpcap has it (MAXIMUM_SNAPLEN); a longer one is damage.
 pub(super) const FRAME_MAX: usize = 256 << 10;
@@ -103,6 +105,29 @@ impl Frame {
     /// How the frame wraps its packet; `None` for link types that replay does not read.
     pub(super) fn link(&self) -> Option<Link> {
         Link::from_number(self.link_number)
+    }
+
+    /// The IP packet that the gate would have been handed, and where in the frame it starts.
+    ///
+    /// # Errors
+    /// What the frame is, where it holds nothing for the gate.
+    pub fn packet(&self) -> Result<(usize, &[u8]), Other> {
+        let link = self.link().ok_or(Other::UnknownLink(self.link_number))?;
+        let ip_at = link.ip_at(&self.bytes).ok_or(Other::NotIp)?;
+        let ip = self.bytes.get(ip_at..).unwrap_or_default();
+        match Packet::parse(ip) {
+            Err(Unparsed::NotTcp(protocol)) => Err(Other::NotTcp(protocol)),
+            Err(Unparsed::LaterFragment) => Err(Other::LaterFragment),
+            // The gate would have had all of it: nothing can be said of what it would have done.
+            Err(Unparsed::Cut { .. } | Unparsed::BadIp) if self.is_cut() => Err(Other::CutByCapture),
+            Ok(_)
+            | Err(
+                Unparsed::Cut { .. }
+                | Unparsed::BadIp
+                | Unparsed::FragmentInHeader { .. }
+                | Unparsed::BadDataOffset { .. },
+            ) => Ok((ip_at, ip)),
+        }
     }
 
     /// The capture kept less than there was.

@@ -112,29 +112,27 @@ impl Replay {
         Seen { frame: frame.number, secs: relative_secs(first, frame.at), what: self.decide(frame) }
     }
 
+    /// The engine as that frame meets it; the frame itself is not decided.
+    pub fn engine_at(&mut self, frame: &Frame) -> &Engine {
+        self.expire(frame.at);
+        &self.engine
+    }
+
     fn decide(&self, frame: &Frame) -> What {
-        let Some(link) = frame.link() else { return What::Other(Other::UnknownLink(frame.link_number)) };
-        let Some(ip_at) = link.ip_at(&frame.bytes) else { return What::Other(Other::NotIp) };
-        let ip = frame.bytes.get(ip_at..).unwrap_or_default();
-        let decide = || self.engine.decide(frame.at, &Ingress::default(), ip);
+        let (ip_at, ip) = match frame.packet() {
+            Ok(found) => found,
+            Err(other) => return What::Other(other),
+        };
+        let decision = self.engine.decide(frame.at, &Ingress::default(), ip);
         match Packet::parse(ip) {
             Ok(packet) => What::Segment(Box::new(SegmentSeen {
                 ip_at,
                 flow: packet.flow,
                 segment: packet.segment,
                 signals: signals(&packet),
-                decision: decide(),
+                decision,
             })),
-            Err(Unparsed::NotTcp(protocol)) => What::Other(Other::NotTcp(protocol)),
-            Err(Unparsed::LaterFragment) => What::Other(Other::LaterFragment),
-            // The gate would have had all of it: nothing can be said of what it would have done.
-            Err(Unparsed::Cut { .. } | Unparsed::BadIp) if frame.is_cut() => What::Other(Other::CutByCapture),
-            Err(
-                why @ (Unparsed::Cut { .. }
-                | Unparsed::BadIp
-                | Unparsed::FragmentInHeader { .. }
-                | Unparsed::BadDataOffset { .. }),
-            ) => What::Unreadable { why, decision: decide() },
+            Err(why) => What::Unreadable { why, decision },
         }
     }
 

@@ -77,7 +77,8 @@ impl Summary {
 }
 
 impl Other {
-    fn label(self) -> String {
+    /// What it is, in words.
+    pub fn label(self) -> String {
         match self {
             Self::NotIp => "not IP".to_owned(),
             Self::NotTcp(protocol) => format!("IP protocol {}", protocol_name(protocol)),

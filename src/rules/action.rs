@@ -1,6 +1,7 @@
 //! What a rule or a policy does.
 
 use crate::mptcp::ResetReason;
+use crate::track::Parent;
 
 /// What happens to a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,4 +109,20 @@ pub struct Caps {
     pub pending_joins: Option<u16>,
     /// Addresses that one host has announced.
     pub announced_addresses: Option<u16>,
+}
+
+impl Caps {
+    /// The key that forbids one more join to that connection, and what it allows.
+    pub fn forbids_join(&self, parent: &Parent) -> Option<(&'static str, u16)> {
+        let joined = parent.subflows.saturating_add(parent.pending_joins);
+        let subflows = self.subflows.filter(|&cap| joined >= cap).map(|cap| ("subflows", cap));
+        let pending = || self.pending_joins.filter(|&cap| parent.pending_joins >= cap);
+        subflows.or_else(|| pending().map(|cap| ("pending_joins", cap)))
+    }
+
+    /// The key that forbids its sender one more address, and what it allows.
+    pub fn forbids_address(&self, parent: &Parent) -> Option<(&'static str, u16)> {
+        let cap = self.announced_addresses.filter(|&cap| parent.announced >= cap);
+        cap.map(|cap| ("announced_addresses", cap))
+    }
 }

@@ -265,6 +265,11 @@ impl Kinds {
         self.named.iter().any(|kind| kind.means(option) && (!self.removable || kind.is_removable(segment)))
     }
 
+    /// Whether it names that option, in whatever segment.
+    pub(super) fn names(&self, option: SeenKind) -> bool {
+        self.named.iter().any(|kind| kind.means(option))
+    }
+
     fn covers(&self, other: &Self) -> bool {
         (!self.removable || other.removable) && other.named.iter().all(|kind| self.named.contains(kind))
     }

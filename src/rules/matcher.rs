@@ -121,11 +121,19 @@ impl Rule {
 
 impl RateLimit {
     fn holds(self, now: Timestamp, key: RuleKey, facts: &Facts, rates: &Rates) -> bool {
-        let host = match self.per {
+        rates.take(now, key, self.host(facts), self.rate) != self.beyond
+    }
+
+    /// The same, without taking a token.
+    pub(super) fn would_hold(self, now: Timestamp, key: RuleKey, facts: &Facts, rates: &Rates) -> bool {
+        rates.has(now, key, self.host(facts), self.rate) != self.beyond
+    }
+
+    fn host(self, facts: &Facts) -> Option<Source> {
+        match self.per {
             Per::Rule => None,
             Per::Source => Some(Source::from(facts.flow.src.addr)),
             Per::Destination => Some(Source::from(facts.flow.dst.addr)),
-        };
-        rates.take(now, key, host, self.rate) != self.beyond
+        }
     }
 }

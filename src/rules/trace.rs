@@ -3,7 +3,9 @@
 use crate::rules::condition::Condition;
 use crate::rules::report::At;
 use crate::rules::values::NOT;
-use crate::rules::{Facts, RuleLabel, RuleSet, matcher};
+use crate::rules::{Action, Facts, RuleLabel, RuleSet, matcher};
+use crate::time::Timestamp;
+use crate::track::{Rates, RuleKey};
 
 /// A rule, held against a segment.
 #[derive(Clone, Copy, Debug)]
@@ -13,7 +15,9 @@ pub struct Considered<'r> {
     /// Where it stands: the file, by its place in the load, and the byte.
     pub at: (usize, usize),
     /// What it does.
-    pub action: &'static str,
+    pub action: Action,
+    /// It insists, whatever that does to connections.
+    pub break_connections: bool,
     /// It only observes.
     pub observes: bool,
     /// How it answers.
@@ -25,8 +29,8 @@ pub struct Considered<'r> {
 pub enum Answer<'r> {
     /// All of its conditions hold.
     Matches,
-    /// All of its conditions hold, and it has a rate, which decides by what came before.
-    MatchesAtRate,
+    /// All of its conditions hold, but for its rate: the file, and from which byte to which.
+    BarredByRate((usize, usize, usize)),
     /// This one does not.
     Fails(Failed<'r>),
 }
@@ -45,40 +49,71 @@ impl Failed<'_> {
 
     /// The condition in words, where a law asks.
     pub fn law(&self) -> &'static str {
-        if let Condition::Standing(_) = self.asked.condition {
+        if let Condition::Sound = self.asked.condition {
+            "its options are well-formed"
+        } else if let Condition::Standing(_) = self.asked.condition {
             "nothing speaks against it (an accept lets no forged or unknown join pass unless it names it)"
         } else if let Condition::Option(_) = self.asked.condition {
             "it is a SYN that asks for MPTCP (a connection is decided there)"
         } else {
-            "its options are well-formed"
+            "the laws of MPTCP allow it"
+        }
+    }
+
+    /// Why it does not hold though the segment has what the file names: a law narrows the rule.
+    pub fn narrowed(&self, facts: &Facts) -> Option<&'static str> {
+        if let Condition::Option(named) = &self.asked.condition {
+            let named = facts.subtypes.meets(named.in_syn.and(named.later));
+            named.then_some("asked of SYNs alone: a connection is decided there (law 1)")
+        } else if let Condition::Kind(kinds) = &self.asked.condition {
+            let named = facts.kinds.iter().any(|&kind| kinds.names(kind));
+            named.then_some("asked only where hosts go on well without it")
+        } else {
+            None
         }
     }
 
     /// Where its value stands: the file, and from which byte to which.
     pub const fn at(&self) -> (usize, usize, usize) {
-        let At { file, start, end } = self.asked.at;
-        (file, start, end)
+        span(self.asked.at)
     }
 }
 
 impl RuleSet {
-    /// What each rule says of a segment, in order, up to the one that speaks. Takes no tokens of rates.
-    pub fn consider<'r>(&'r self, facts: &'r Facts) -> impl Iterator<Item = Considered<'r>> {
+    /// What each rule would say of a segment, in order, each as if all before it were silent. Takes no tokens of rates.
+    pub fn consider<'r>(
+        &'r self,
+        now: Timestamp,
+        facts: &Facts,
+        rates: &Rates,
+    ) -> impl Iterator<Item = Considered<'r>> {
         self.rules.iter().map(move |rule| {
             let answer = match rule.obstacle(facts) {
                 Some(asked) => Answer::Fails(Failed { asked }),
-                None if rule.rate.is_some() => Answer::MatchesAtRate,
-                None => Answer::Matches,
+                None => match rule.rate.filter(|rate| !rate.would_hold(now, rule.key, facts, rates)) {
+                    Some(rate) => Answer::BarredByRate(span(rate.at)),
+                    None => Answer::Matches,
+                },
             };
             Considered {
                 label: &rule.label,
                 at: (rule.at.file, rule.at.start),
-                action: rule.effect.action.label(),
+                action: rule.effect.action,
+                break_connections: rule.effect.break_connections,
                 observes: rule.effect.observe,
                 answer,
             }
         })
     }
+
+    /// The rule that connections remember by that key.
+    pub fn label_of(&self, key: RuleKey) -> Option<&RuleLabel> {
+        self.rules.iter().find(|rule| rule.key == key).map(|rule| rule.label.as_ref())
+    }
+}
+
+const fn span(At { file, start, end }: At) -> (usize, usize, usize) {
+    (file, start, end)
 }
 
 impl matcher::Asked {

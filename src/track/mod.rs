@@ -112,6 +112,12 @@ impl Tracker {
         self.connections.read(&finding.connection?, |connection| connection.parent(sender, flow.dst))
     }
 
+    /// Whether the connection of a segment has subflows beside the first, or had.
+    pub fn has_joined(&self, finding: &Finding) -> bool {
+        let opened = |id| self.connections.read(&id, |connection| connection.subflows_opened > 1);
+        finding.connection.and_then(opened).unwrap_or(false)
+    }
+
     /// Connections that a source has opened, or is about to.
     pub fn connections_of(&self, source: Source) -> u32 {
         self.sources.count(source)

@@ -59,6 +59,12 @@ impl Rates {
         mine.or_else(|| take_from(&self.crowds, rule, now, rate)).unwrap_or(false)
     }
 
+    /// Whether [`Rates::take`] would get a token. Takes none.
+    pub fn has(&self, now: Timestamp, rule: RuleKey, host: Option<Source>, rate: Rate) -> bool {
+        let mine = look_into(&self.buckets, Owner { rule, host }, now, rate);
+        mine.or_else(|| look_into(&self.crowds, rule, now, rate)).unwrap_or(false)
+    }
+
     /// Forgets buckets that are full, in bounded work.
     pub(super) fn expire(&self, now: Timestamp) {
         forget_full(&self.buckets, now);
@@ -78,6 +84,18 @@ fn take_from<K: Copy + Eq + Hash>(
         let taken = fresh.take(now, rate);
         (buckets.insert(key, fresh) != Put::Full).then_some(taken)
     })
+}
+
+/// What [`take_from`] would say.
+fn look_into<K: Copy + Eq + Hash>(
+    buckets: &Table<K, Bucket>,
+    key: K,
+    now: Timestamp,
+    rate: Rate,
+) -> Option<bool> {
+    let bucket = buckets.read(&key, |bucket| *bucket);
+    let bucket = bucket.or_else(|| buckets.has_room().then_some(Bucket { full_at: now }));
+    bucket.map(|mut copy| copy.take(now, rate))
 }
 
 fn forget_full<K: Copy + Eq + Hash>(buckets: &Table<K, Bucket>, now: Timestamp) {
@@ -114,7 +132,13 @@ mod tests {
         let rates = Rates::default();
         let start = Timestamp::from_nanos(5_000_000_000);
         let taken = |at: Timestamp, tries: u32| {
-            (0..tries).filter(|_| rates.take(at, RuleKey(1), host(1), TEN)).count()
+            let take = || {
+                let foreseen = rates.has(at, RuleKey(1), host(1), TEN);
+                let taken = rates.take(at, RuleKey(1), host(1), TEN);
+                assert_eq!(foreseen, taken);
+                taken
+            };
+            (0..tries).filter(|_| take()).count()
         };
         assert_eq!(taken(start, 30), 10);
         assert_eq!(taken(start.after(Duration::from_millis(250)), 30), 2);
