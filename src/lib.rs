@@ -12,8 +12,8 @@
 //! | [`rules`] | [`rules::Hit`] | what the operator wants |
 //! | [`engine`] | [`engine::Decision`] | what is done, and why |
 //!
-//! The doors are [`queue`] (the kernel's packets) and [`replay`] (a capture's), which climb the very same stairs;
-//! [`attach`] brings packets to the queue, [`serve`] tells Prometheus, [`lab`] shows it all with real kernels, and
+//! The doors are [`queue`] (the kernel's packets), [`replay`] (a capture's) and [`trace`] (one packet, floor by floor),
+//! which climb the very same stairs; [`attach`] brings packets to the queue, [`serve`] tells Prometheus, [`lab`] shows it all with real kernels, and
 //! [`cli`] knows them all. Closets that several share stand beside them: [`script`] is the language of conversations, in
 //! which tests and traces are written.
 //!
@@ -50,6 +50,7 @@ pub mod script;
 pub mod attach;
 pub mod queue;
 pub mod replay;
+pub mod trace;
 pub mod serve;
 pub mod lab;
 

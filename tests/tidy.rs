@@ -18,7 +18,7 @@ const CLOSETS: [(&str, &[&str]); 6] = [
 ];
 
 /// Neighbours that never import each other.
-const DOORS: [&str; 5] = ["queue", "attach", "replay", "serve", "lab"];
+const DOORS: [&str; 6] = ["queue", "attach", "replay", "trace", "serve", "lab"];
 
 /// What the pure floors may not name.
 const WORLD: [&str; 13] = [

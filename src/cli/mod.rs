@@ -7,6 +7,7 @@ mod lab;
 mod logging;
 mod replay;
 mod run;
+mod trace;
 mod watchdog;
 mod workers;
 
@@ -32,6 +33,7 @@ enum Command {
     Attach(attach::AttachArgs),
     Detach(attach::DetachArgs),
     Replay(replay::Args),
+    Trace(trace::Args),
     Lab(lab::Args),
 }
 
@@ -55,6 +57,7 @@ fn obey(command: Command) -> anyhow::Result<ExitCode> {
         Command::Attach(args) => attach::attach(&args),
         Command::Detach(args) => attach::detach(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Trace(args) => trace::run(&args),
         Command::Lab(args) => lab::run(&args),
     }
 }

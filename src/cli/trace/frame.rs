@@ -1,0 +1,58 @@
+//! One frame of a capture, traced by a gate that has seen those before it.
+
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use super::{Args, Book, Printer, Traced, open};
+use crate::engine::{Engine, Ingress, Mode};
+use crate::replay::{Capture, Frame, Replay};
+use crate::rules::RuleSet;
+use crate::trace::{Arrival, Told};
+use crate::track::Limits;
+
+/// Decides the frames before the one that is asked for, and traces that.
+pub(super) fn frame(args: &Args, path: &Path, book: &Book, printer: &mut Printer) -> anyhow::Result<Traced> {
+    let name = path.display();
+    let wanted = args.frame.unwrap_or(1);
+    let source: Box<dyn Read> =
+        if path == Path::new("-") { Box::new(io::stdin().lock()) } else { Box::new(open(path)?) };
+    let mut capture = Capture::open(source).with_context(|| format!("{name}"))?;
+    let engine = Engine::new(RuleSet::default(), Limits::default(), Mode::Enforce);
+    engine.swap_rules(Arc::clone(&book.rules));
+    let mut replay = Replay::new(engine);
+    let mut frame = Frame::default();
+    loop {
+        match capture.read(&mut frame) {
+            Ok(true) if frame.number < wanted => {
+                replay.step(&frame);
+            }
+            Ok(true) => break,
+            Ok(false) => {
+                let frames = frame.number;
+                return Ok(Traced::Not(format!(
+                    "{name}: there is no frame {wanted}; the capture ends with frame {frames}"
+                )));
+            }
+            Err(error) => {
+                let error = anyhow::Error::from(error);
+                return Ok(Traced::Not(format!("{name}: frame {wanted} is not reached: {error:#}")));
+            }
+        }
+    }
+    let bytes = match frame.packet() {
+        Ok((_ip_at, bytes)) => bytes,
+        Err(other) => {
+            return Ok(Traced::Not(format!(
+                "{name}: frame {wanted} is no TCP segment ({}); `mpgate replay --all {name}` lists those that are",
+                other.label()
+            )));
+        }
+    };
+    let ingress = Ingress::default();
+    let arrival = Arrival { number: wanted, told: Told::Capture, now: frame.at, ingress: &ingress, bytes };
+    printer.arrive(replay.engine_at(&frame), &book.sources, arrival)?;
+    Ok(Traced::All)
+}
