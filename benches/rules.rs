@@ -36,8 +36,11 @@ const DECISIONS: u32 = 20_000;
 const RATIO_MAX: f64 = 1.5;
 const COMPILE_MS_MAX: f64 = 300.0;
 
+/// The conditions of a rule, by its number.
+type Shape = fn(usize) -> String;
+
 /// How rule files are written: which rules there are, none of which speaks on the packets but the last one.
-const SHAPES: [(&str, fn(usize) -> String); 4] = [
+const SHAPES: [(&str, Shape); 4] = [
     ("mixed: prefixes, ports, options, sets", mixed),
     ("a prefix each", |rule| format!("to = \"{}\"", own(rule))),
     ("networks by ports", |rule| {
@@ -75,7 +78,7 @@ fn sets(prefixes: usize) -> String {
     text
 }
 
-fn file(rules: usize, shape: fn(usize) -> String) -> String {
+fn file(rules: usize, shape: Shape) -> String {
     let mut text = String::new();
     for rule in 0..rules - 1 {
         writeln!(text, "[[rule]]\nname = \"rule-{rule}\"\naction = \"accept\"\n{}", shape(rule)).unwrap();

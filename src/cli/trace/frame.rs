@@ -21,7 +21,7 @@ pub(super) fn frame(args: &Args, path: &Path, book: &Book, printer: &mut Printer
         if path == Path::new("-") { Box::new(io::stdin().lock()) } else { Box::new(open(path)?) };
     let mut capture = Capture::open(source).with_context(|| format!("{name}"))?;
     let engine = Engine::new(RuleSet::default(), Limits::default(), Mode::Enforce);
-    engine.swap_rules(Arc::clone(&book.rules));
+    drop(engine.swap_rules(Arc::clone(&book.rules)));
     let mut replay = Replay::new(engine);
     let mut frame = Frame::default();
     loop {

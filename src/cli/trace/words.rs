@@ -82,13 +82,13 @@ fn play(
     printer: &mut Printer,
 ) -> io::Result<Result<(), LoadError>> {
     let engine = case.engine(RuleSet::default());
-    engine.swap_rules(Arc::clone(&book.rules));
+    drop(engine.swap_rules(Arc::clone(&book.rules)));
     let mut written = None;
     for step in &case.steps {
         match step {
             Step::Rules(file) => match Book::compiled(vec![telling.source(file)]) {
                 Ok(book) => {
-                    engine.swap_rules(Arc::clone(&book.rules));
+                    drop(engine.swap_rules(Arc::clone(&book.rules)));
                     written = Some(book);
                 }
                 Err(error) => return Ok(Err(error)),
