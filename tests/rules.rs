@@ -624,7 +624,9 @@ fn shipped_files_are_clean() {
     let names: BTreeSet<_> = shipped().iter().map(|path| path.file_name().unwrap().to_owned()).collect();
     assert_eq!(
         names,
-        ["default.toml", "proxy-only.toml", "strict.toml", "strip-all.toml"].map(Into::into).into()
+        ["border.toml", "default.toml", "proxy-only.toml", "strict.toml", "strip-all.toml"]
+            .map(Into::into)
+            .into()
     );
     for path in shipped() {
         let (_, warnings) = load(std::slice::from_ref(&path)).unwrap_or_else(|error| panic!("{error}"));
@@ -748,7 +750,7 @@ proptest! {
 
     #[test]
     fn mutated_files_are_read_or_refused_with_a_place(
-        which in 0_usize..5,
+        which in 0_usize..6,
         cuts in proptest::collection::vec((any::<prop::sample::Index>(), 0_usize..12, piece()), 1..6),
     ) {
         let mut text = shipped().get(which).map_or(EVERYTHING.to_owned(), |path| fs::read_to_string(path).unwrap());

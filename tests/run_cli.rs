@@ -323,6 +323,35 @@ fn rules_reload_at_sighup_and_when_the_file_changes_and_a_bad_file_changes_nothi
 }
 
 #[test]
+fn rules_reload_when_a_list_that_a_set_names_changes_or_appears() {
+    let net = Net::new();
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("rules.toml");
+    let rules = |list: &str| {
+        format!(
+            "[sets]\nbad = {{ file = \"{list}\" }}\n[[rule]]\nname = \"r\"\nfrom = \"@bad\"\naction = \"strip\"\n"
+        )
+    };
+    fs::write(home.path().join("first.txt"), "192.0.2.1\n").unwrap();
+    fs::write(&file, rules("first.txt")).unwrap();
+    let gate = net.start(&["--rules", path(&file)]);
+
+    fs::write(home.path().join("first.txt"), "192.0.2.2\n").unwrap();
+    gate.says("rules reloaded", PATIENCE);
+    fs::write(&file, rules("lists/second.txt")).unwrap();
+    gate.says("cannot be read: No such file", PATIENCE);
+    fs::create_dir(home.path().join("lists")).unwrap();
+    gate.says("rules not reloaded", PATIENCE);
+    fs::write(home.path().join("lists/second.txt"), "192.0.2.3\n").unwrap();
+    gate.says("rules reloaded", PATIENCE);
+    fs::write(home.path().join("lists/second.txt"), "host.example\n").unwrap();
+    gate.says("lists/second.txt:1:1", PATIENCE);
+
+    gate.signal(Signal::TERM);
+    assert!(gate.ended(PATIENCE).success());
+}
+
+#[test]
 fn an_attached_gate_takes_its_kernel_rules_out_at_every_signal_that_ends_it() {
     let net = Net::new();
     let foreign = ["-t", "mangle", "-A", "FORWARD", "-p", "udp", "-j", "ACCEPT"];

@@ -3,6 +3,7 @@
 mod attach;
 mod check;
 mod config;
+mod explain;
 mod lab;
 mod logging;
 mod replay;

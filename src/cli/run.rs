@@ -21,7 +21,7 @@ use crate::cli::workers::Workers;
 use crate::cli::{logging, watchdog};
 use crate::clock;
 use crate::engine::{Engine, Mode};
-use crate::live::watch::{Reloader, open};
+use crate::live::watch::Reloader;
 use crate::metrics::Metrics;
 use crate::queue::{QueueOptions, Worker, kernel_queues};
 use crate::rules::RuleSet;
@@ -72,9 +72,13 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 async fn gate(config: &Config) -> anyhow::Result<()> {
     let mut endings = Endings::catch()?;
     let hangups = signal(SignalKind::hangup())?;
-    let reloader = Reloader::new(config.rules.clone());
     let metrics = Arc::new(Metrics::default());
-    let rules = first_rules(config)?;
+    let (reloader, rules) = Reloader::open(config.rules.clone())?;
+    if config.rules.is_empty() {
+        tracing::info!("no --rules: the built-in policy is in force");
+    } else {
+        tracing::info!(rules = rules.labels().count(), "rules loaded");
+    }
     warn_of_unseen(config, &rules);
     drop(metrics.rules_in_force(&rules));
     let mode = if config.observe { Mode::Observe } else { Mode::Enforce };
@@ -146,16 +150,6 @@ impl Endings {
             _ = self.quit.recv() => "SIGQUIT",
         }
     }
-}
-
-fn first_rules(config: &Config) -> anyhow::Result<RuleSet> {
-    if config.rules.is_empty() {
-        tracing::info!("no --rules: the built-in policy is in force");
-        return Ok(RuleSet::default());
-    }
-    let rules = open(&config.rules)?;
-    tracing::info!(rules = rules.labels().count(), "rules loaded");
-    Ok(rules)
 }
 
 /// Rules about TCP options other than MPTCP's see what is queued, and in most modes plain TCP is not.

@@ -1,11 +1,11 @@
-//! Reads rule files and directories.
+//! Reads rule files and directories, and the lists that sets name.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::rules::diagnostic::{Look, count, render};
-use crate::rules::{Diagnostic, RuleSet, Severity, Source, compile};
+use crate::rules::{Diagnostic, RuleSet, Severity, Source, compile_with};
 
 /// A hundred thousand prefixes take 2 to 4 MiB of text; more than this is no rule file, and would be read into memory.
 const FILE_BYTES_MAX: u64 = 8 << 20;
@@ -27,6 +27,12 @@ pub enum LoadError {
         /// What was named.
         path: PathBuf,
     },
+    /// A set that names a directory.
+    #[error("{}: is a directory; a set names a file", path.display())]
+    NoList {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A directory in which no rule file lies.
     #[error("{}: no rule file in this directory; rule files end in .toml and do not start with a dot", path.display())]
     NoRules {
@@ -34,7 +40,7 @@ pub enum LoadError {
         path: PathBuf,
     },
     /// A file that is no rule file.
-    #[error("{}: is larger than {} MiB, the most that a rule file may have", path.display(), FILE_BYTES_MAX >> 20)]
+    #[error("{}: is larger than {} MiB, the most that a rule file or a list may have", path.display(), FILE_BYTES_MAX >> 20)]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -76,11 +82,21 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Source>, LoadError> {
     Ok(sources)
 }
 
+/// Rules, and what is allowed in them but surely not meant.
+pub type Loaded = (RuleSet, Vec<Diagnostic>);
+
+/// A list that a set names, as it was read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct List {
+    pub(super) path: PathBuf,
+    text: Result<String, String>,
+}
+
 /// Reads and compiles rule files. Gives warnings along with the rules; no path means no rule and the default policy.
 ///
 /// # Errors
 /// A path that cannot be read, or all errors in the files.
-pub fn load(paths: &[PathBuf]) -> Result<(RuleSet, Vec<Diagnostic>), LoadError> {
+pub fn load(paths: &[PathBuf]) -> Result<Loaded, LoadError> {
     compiled(&read(paths)?)
 }
 
@@ -88,11 +104,65 @@ pub fn load(paths: &[PathBuf]) -> Result<(RuleSet, Vec<Diagnostic>), LoadError> 
 ///
 /// # Errors
 /// All errors in the files.
-pub fn compiled(sources: &[Source]) -> Result<(RuleSet, Vec<Diagnostic>), LoadError> {
-    compile(sources).map_err(|diagnostics| LoadError::Refused {
-        errors: diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count(),
-        rendered: render(&diagnostics, Look::Plain),
+pub fn compiled(sources: &[Source]) -> Result<Loaded, LoadError> {
+    compile(sources).map_err(|diagnostics| refused(&diagnostics))
+}
+
+/// Compiles rule files, and the lists that their sets name. Gives warnings along with the rules.
+///
+/// # Errors
+/// All errors of all files and lists.
+pub fn compile(sources: &[Source]) -> Result<Loaded, Vec<Diagnostic>> {
+    compile_with(sources, &mut |named, by| {
+        read_list(&list_path(named, by)).map_err(|error| told(&error, named))
     })
+}
+
+/// The same as [`compiled`], and the lists that were read, whatever else is wrong.
+pub(super) fn compile_recorded(sources: &[Source]) -> (Result<Loaded, LoadError>, Vec<List>) {
+    let mut lists = Vec::new();
+    let outcome = compile_with(sources, &mut |named, by| {
+        let path = list_path(named, by);
+        let list = read_list(&path);
+        let text = list.as_ref().map(|list| list.text.clone()).map_err(ToString::to_string);
+        lists.push(List { path, text });
+        list.map_err(|error| told(&error, named))
+    });
+    (outcome.map_err(|diagnostics| refused(&diagnostics)), lists)
+}
+
+/// Reads lists by their paths.
+pub(super) fn read_lists(paths: Vec<PathBuf>) -> Vec<List> {
+    let list = |path: PathBuf| {
+        let text = read_list(&path).map(|list| list.text).map_err(|error| error.to_string());
+        List { path, text }
+    };
+    paths.into_iter().map(list).collect()
+}
+
+fn refused(diagnostics: &[Diagnostic]) -> LoadError {
+    LoadError::Refused {
+        errors: diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count(),
+        rendered: render(diagnostics, Look::Plain),
+    }
+}
+
+/// The path of a list begins where the rule file lies that names it.
+fn list_path(named: &str, by: &Source) -> PathBuf {
+    Path::new(&by.path).parent().unwrap_or(Path::new("")).join(named)
+}
+
+/// The error, without the name that whoever tells it has told already.
+fn told(error: &LoadError, named: &str) -> String {
+    let told = error.to_string();
+    told.strip_prefix(&format!("{named}: ")).map(str::to_owned).unwrap_or(told)
+}
+
+fn read_list(path: &Path) -> Result<Source, LoadError> {
+    if metadata(path)?.is_dir() {
+        return Err(LoadError::NoList { path: path.to_owned() });
+    }
+    read_file(path)
 }
 
 fn rule_files(directory: &Path) -> Result<Vec<PathBuf>, LoadError> {

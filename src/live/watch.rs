@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -16,7 +17,7 @@ use tokio::time::sleep;
 
 use crate::clock;
 use crate::engine::Engine;
-use crate::live::load::{LoadError, compiled, read};
+use crate::live::load::{List, LoadError, Loaded, compile_recorded, read, read_lists};
 use crate::metrics::Metrics;
 use crate::rules::{Diagnostic, RuleSet, Source};
 
@@ -34,27 +35,21 @@ const RETIRE_LOOK: Duration = Duration::from_millis(1);
 /// The lowest priority of an ordinary thread.
 const NICEST: i32 = 19;
 
-/// Loads rules, and logs what is allowed in them but surely not meant.
-///
-/// # Errors
-/// As [`load`](crate::live::load::load).
-pub fn open(paths: &[PathBuf]) -> Result<RuleSet, LoadError> {
-    open_sources(&read(paths)?)
-}
-
-fn open_sources(sources: &[Source]) -> Result<RuleSet, LoadError> {
-    let (rules, warnings) = compiled(sources)?;
-    for Diagnostic { place, message, .. } in &warnings {
-        tracing::warn!("{}:{}:{}: {message}", place.path, place.line, place.column);
-    }
-    Ok(rules)
-}
-
 /// Loads the rules anew.
 #[derive(Debug)]
 pub struct Reloader {
     paths: Vec<PathBuf>,
-    seen: u64,
+    seen: Look,
+}
+
+/// What the files say, and where a change of them shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Look {
+    /// The same as long as the files say the same, or cannot be read for the same reason.
+    fingerprint: u64,
+    /// The lists that sets name; as long as the rule files say the same, these are the same.
+    lists: Vec<PathBuf>,
+    homes: BTreeSet<PathBuf>,
 }
 
 /// Why the rules are looked at.
@@ -67,9 +62,13 @@ enum Cause {
 }
 
 impl Reloader {
-    /// To be made before the rules are first loaded, so that no change goes unseen.
-    pub fn new(paths: Vec<PathBuf>) -> Self {
-        Self { seen: fingerprint(&read(&paths)), paths }
+    /// Loads the rules for the first time, and logs what is allowed in them but surely not meant.
+    ///
+    /// # Errors
+    /// As [`load`](crate::live::load::load).
+    pub fn open(paths: Vec<PathBuf>) -> Result<(Self, RuleSet), LoadError> {
+        let (loaded, seen) = Look::load(&paths, read(&paths));
+        Ok((Self { paths, seen }, warned(loaded?)))
     }
 
     /// Reloads at each hang-up signal, and whenever what the files say has changed.
@@ -81,16 +80,22 @@ impl Reloader {
     ) -> Infallible {
         // It holds one sign of change, which stands for all that follow.
         let changes = Arc::new(Notify::new());
-        let _watch = self.watch(Arc::clone(&changes));
+        let mut watch = self.watch(Arc::clone(&changes));
         // What changed before the watch stood is looked at first.
         changes.notify_one();
         loop {
+            let homes = self.seen.homes.clone();
             tokio::select! {
                 Some(()) = hangups.recv() => self.reload(Cause::Hangup, &engine, &metrics).await,
                 () = changes.notified() => {
                     sleep(SETTLE).await;
                     self.reload(Cause::Event, &engine, &metrics).await;
                 }
+            }
+            if self.seen.homes != homes {
+                // Other lists are named now. What changed until these are watched is looked at again.
+                drop(mem::replace(&mut watch, self.watch(Arc::clone(&changes))));
+                changes.notify_one();
             }
         }
     }
@@ -104,8 +109,7 @@ impl Reloader {
             }
         };
         let watch = notify::recommended_watcher(heard).and_then(|mut watcher| {
-            let homes: BTreeSet<_> = self.paths.iter().flat_map(|path| homes(path)).collect();
-            homes.iter().try_for_each(|home| watcher.watch(home, RecursiveMode::NonRecursive))?;
+            self.seen.homes.iter().try_for_each(|home| watcher.watch(home, RecursiveMode::NonRecursive))?;
             Ok(watcher)
         });
         watch
@@ -124,13 +128,14 @@ impl Reloader {
         }
         let reload = Reload {
             paths: self.paths.clone(),
-            unchanged: (cause == Cause::Event).then_some(self.seen),
+            cause,
+            seen: self.seen.clone(),
             engine: Arc::clone(engine),
             metrics: Arc::clone(metrics),
         };
         let (tell, told) = oneshot::channel();
         // Nobody asks any more once the gate ends.
-        let work = move || tell.send(reload.run()).unwrap_or_default();
+        let work = move || drop(tell.send(reload.run()));
         let started = thread::Builder::new().name("mpgate-rules".to_owned()).spawn(work);
         let failed = match started {
             Ok(_detached) => match told.await {
@@ -147,23 +152,27 @@ impl Reloader {
 /// One reload. Reading, compiling and freeing ten thousand rules takes some hundred milliseconds of a processor.
 struct Reload {
     paths: Vec<PathBuf>,
-    /// The fingerprint with which nothing is to be done.
-    unchanged: Option<u64>,
+    cause: Cause,
+    /// What was seen last.
+    seen: Look,
     engine: Arc<Engine>,
     metrics: Arc<Metrics>,
 }
 
 impl Reload {
-    /// The fingerprint of what it found.
-    fn run(self) -> u64 {
+    /// What it found.
+    fn run(self) -> Look {
         yield_to_workers();
         let began = clock::now();
         let sources = read(&self.paths);
-        let seen = fingerprint(&sources);
-        if self.unchanged == Some(seen) {
-            return seen;
+        if self.cause == Cause::Event {
+            let now = Look::new(&self.paths, &sources, &read_lists(self.seen.lists.clone()));
+            if now == self.seen {
+                return now;
+            }
         }
-        match sources.and_then(|sources| open_sources(&sources)) {
+        let (loaded, seen) = Look::load(&self.paths, sources);
+        match loaded.map(warned) {
             Ok(rules) => {
                 let count = rules.labels().count();
                 let hits = self.metrics.rules_in_force(&rules);
@@ -218,14 +227,50 @@ fn homes(path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The same as long as the files say the same, or cannot be read for the same reason.
-fn fingerprint(read: &Result<Vec<Source>, LoadError>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    match read {
-        Ok(sources) => sources.iter().for_each(|source| (&source.path, &source.text).hash(&mut hasher)),
-        Err(error) => error.to_string().hash(&mut hasher),
+/// The directories in which a change of a list shows: the nearest that is there, for the list may come with its own.
+fn homes_of_list(path: &Path) -> Vec<PathBuf> {
+    let named = [path.to_owned()].into_iter().chain(path.canonicalize());
+    named
+        .map(|path| {
+            let home = path.ancestors().skip(1).find(|home| home.is_dir());
+            home.unwrap_or(Path::new(".")).to_owned()
+        })
+        .collect()
+}
+
+impl Look {
+    fn new(paths: &[PathBuf], read: &Result<Vec<Source>, LoadError>, lists: &[List]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        match read {
+            Ok(sources) => sources.iter().for_each(|source| (&source.path, &source.text).hash(&mut hasher)),
+            Err(error) => error.to_string().hash(&mut hasher),
+        }
+        lists.hash(&mut hasher);
+        let homes = paths.iter().flat_map(|path| homes(path));
+        Self {
+            fingerprint: hasher.finish(),
+            lists: lists.iter().map(|list| list.path.clone()).collect(),
+            homes: homes.chain(lists.iter().flat_map(|list| homes_of_list(&list.path))).collect(),
+        }
     }
-    hasher.finish()
+
+    /// Compiles what was read, and says what that was.
+    fn load(paths: &[PathBuf], read: Result<Vec<Source>, LoadError>) -> (Result<Loaded, LoadError>, Self) {
+        let (loaded, lists) = match &read {
+            Ok(sources) => compile_recorded(sources),
+            Err(_unreadable) => (Ok(Loaded::default()), Vec::new()),
+        };
+        let seen = Self::new(paths, &read, &lists);
+        (read.and_then(|_| loaded), seen)
+    }
+}
+
+/// Logs what is allowed in the rules but surely not meant.
+fn warned((rules, warnings): Loaded) -> RuleSet {
+    for Diagnostic { place, message, .. } in &warnings {
+        tracing::warn!("{}:{}:{}: {message}", place.path, place.line, place.column);
+    }
+    rules
 }
 
 #[cfg(test)]
@@ -234,22 +279,48 @@ mod tests {
 
     use super::*;
 
+    fn look(path: &Path) -> Look {
+        let paths = [path.to_owned()];
+        Look::load(&paths, read(&paths)).1
+    }
+
     #[test]
-    fn only_what_the_files_say_changes_the_fingerprint() {
+    fn only_what_the_files_say_is_a_change() {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join("rules.toml");
-        let print = || fingerprint(&read(std::slice::from_ref(&file)));
-        let missing = print();
+        let missing = look(&file);
         fs::write(&file, "[policy]").unwrap();
-        let written = print();
+        let written = look(&file);
         fs::write(home.path().join("new"), "[policy]").unwrap();
         fs::rename(home.path().join("new"), &file).unwrap();
         assert_ne!(missing, written);
-        assert_eq!(print(), written, "touched");
+        assert_eq!(look(&file), written, "touched");
         fs::write(&file, "[sets]").unwrap();
-        assert_ne!(print(), written);
+        assert_ne!(look(&file), written);
         fs::remove_file(&file).unwrap();
-        assert_eq!(print(), missing);
+        assert_eq!(look(&file), missing);
+    }
+
+    #[test]
+    fn lists_are_part_of_what_the_files_say_and_are_watched_before_they_are_there() {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path().canonicalize().unwrap();
+        let file = home.join("rules.toml");
+        fs::write(&file, "[sets]\nbad = { file = \"lists/bad.txt\" }\nnone = 3\nx = true\n").unwrap();
+        let missing = look(&file);
+        assert_eq!(missing.homes, BTreeSet::from([home.clone()]));
+        fs::create_dir(home.join("lists")).unwrap();
+        let awaited = look(&file);
+        assert_eq!(awaited.homes, BTreeSet::from([home.clone(), home.join("lists")]));
+        fs::write(home.join("lists/bad.txt"), "192.0.2.1\n").unwrap();
+        let there = look(&file);
+        assert_eq!(there.homes, awaited.homes);
+        assert_ne!(there, awaited);
+        let paths = [file.clone()];
+        let again = Look::new(&paths, &read(&paths), &read_lists(there.lists.clone()));
+        assert_eq!(again, there, "looked at without compiling");
+        fs::write(home.join("lists/bad.txt"), "192.0.2.2\n").unwrap();
+        assert_ne!(there, look(&file));
     }
 
     #[test]

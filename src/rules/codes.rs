@@ -3,6 +3,8 @@
 
 use serde::{Serialize, Serializer};
 
+use crate::rules::words;
+
 /// What kind of thing is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Code {
@@ -100,10 +102,21 @@ impl Code {
         self.explained().map_or("unknown", |explained| explained.name)
     }
 
-    /// The code of that number or name.
+    /// The code of that number, with or without its letters, or of that name.
     pub fn from_word(word: &str) -> Option<&'static Explained> {
-        let word = word.to_lowercase();
-        CATALOGUE.iter().find(|known| known.id.to_lowercase() == word || known.name == word)
+        let word = word.trim().to_lowercase().replace('-', "_");
+        let digits = word.strip_prefix("mg").unwrap_or(&word);
+        let number: Option<u16> = digits.parse().ok().filter(|_| !digits.starts_with('+'));
+        CATALOGUE.iter().find(|known| {
+            let known_number = known.id.strip_prefix("MG").and_then(|number| number.parse().ok());
+            known.name == word || (number.is_some() && number == known_number)
+        })
+    }
+
+    /// The code that `word` most likely stands for.
+    pub fn nearest(word: &str) -> Option<&'static Explained> {
+        let known = CATALOGUE.iter().flat_map(|known| [known.name, known.id]);
+        Self::from_word(words::nearest(word, known)?)
     }
 
     fn explained(self) -> Option<&'static Explained> {
@@ -161,7 +174,7 @@ pub const CATALOGUE: [Explained; 32] = [
     row(
         Code::WrongType,
         ("MG005", "wrong_type"),
-        "The key takes another type of value.",
+        "The key takes another type of value: a number, a text, true or false, or a list of these.",
         "[[rule]]\nname = \"r\"\nport = true\naction = \"accept\"\n",
         "[[rule]]\nname = \"r\"\nport = 443\naction = \"accept\"\n",
     ),
@@ -242,7 +255,7 @@ pub const CATALOGUE: [Explained; 32] = [
         Code::Law1,
         ("MG021", "law_1"),
         "Law 1: strip or not is decided once per connection, at the SYN, and remembered (RFC 8684 3.1). Later both hosts \
-         count on what they agreed; without MP_CAPABLE in the third ACK the server falls back while the client does not.",
+         count on what they agreed: without MP_CAPABLE in the third ACK the server falls back, and the client learns it late.",
         "[[rule]]\nname = \"r\"\noption = \"mp_capable\"\nsegment = \"ack\"\naction = \"strip\"\n",
         "[[rule]]\nname = \"r\"\noption = \"mp_capable\"\nsegment = \"syn\"\naction = \"strip\"\n",
     ),
@@ -265,9 +278,9 @@ pub const CATALOGUE: [Explained; 32] = [
     row(
         Code::Law4,
         ("MG024", "law_4"),
-        "Law 4: an ADD_ADDR is refused by dropping the pure ACK that carries it, which is always safe: the sender tries four \
+        "Law 4: an ADD_ADDR is refused by dropping the pure ACK that carries it. That is always safe: the sender tries four \
          times, then stops. Linux sends it alone as the fourth ACK; stripped, that is an ACK of data without DSS, and the \
-         connection falls back (RFC 8684 3.1). With payload the option alone is stripped, once both hosts have sent DATA_ACKs.",
+         connection falls back (RFC 8684 3.1). With payload the option alone goes, once both hosts sent DATA_ACKs.",
         "[[rule]]\nname = \"r\"\nannounces = \"private\"\nsegment = \"ack\"\naction = \"strip\"\n",
         "[[rule]]\nname = \"r\"\nannounces = \"private\"\naction = \"drop\"\n",
     ),
@@ -307,7 +320,7 @@ pub const CATALOGUE: [Explained; 32] = [
     row(
         Code::SilentDrop,
         ("MG034", "silent_drop"),
-        "The segment is lost with all that it carries, and nobody is told: its sender learns it from a retransmission timeout \
+        "The segment is lost with all that it carries, and nobody is told. Its sender learns it from a retransmission timeout \
          alone, again and again, since what is sent again is dropped again.",
         "[[rule]]\nname = \"r\"\noption = \"remove_addr\"\naction = \"drop\"\n",
         "[[rule]]\nname = \"r\"\noption = \"remove_addr\"\naction = \"strip\"\n",
@@ -324,8 +337,8 @@ pub const CATALOGUE: [Explained; 32] = [
         ("MG042", "unreachable"),
         "Earlier rules, one or several together, speak first on all that the rule matches, so it never speaks.",
         "[[rule]]\nname = \"low\"\nport = \"0-1023\"\naction = \"accept\"\n[[rule]]\nname = \"high\"\nport = \"1024-65535\"\naction = \"accept\"\n\
-         [[rule]]\nname = \"r\"\nport = \"443-8443\"\nfrom = \"::1\"\naction = \"strip\"\n",
-        "[[rule]]\nname = \"r\"\nport = \"443-8443\"\nfrom = \"::1\"\naction = \"strip\"\n[[rule]]\nname = \"low\"\nport = \"0-1023\"\naction = \"accept\"\n\
+         [[rule]]\nname = \"r\"\nport = \"443-8443\"\nfrom = \"::1\"\naction = \"accept\"\n",
+        "[[rule]]\nname = \"r\"\nport = \"443-8443\"\nfrom = \"::1\"\naction = \"accept\"\n[[rule]]\nname = \"low\"\nport = \"0-1023\"\naction = \"accept\"\n\
          [[rule]]\nname = \"high\"\nport = \"1024-65535\"\naction = \"accept\"\n",
     ),
     row(
@@ -338,8 +351,8 @@ pub const CATALOGUE: [Explained; 32] = [
     row(
         Code::OverlappingSets,
         ("MG044", "overlapping_sets"),
-        "Two sets have addresses in common and neither has the other in it: which rule speaks on those depends on an order \
-         that nobody may have thought of. A set that is part of another by \"@name\" is meant to be.",
+        "Two sets have addresses in common and neither has the other in it. Which rule speaks on those depends on an order \
+         that nobody may have thought of; a set that is part of another by \"@name\" is meant to be.",
         "[sets]\ncampus = \"10.0.0.0/8\"\nlab = \"10.9.0.0/16\"\n\
          [[rule]]\nname = \"r\"\nfrom = \"@lab\"\nto = \"@campus\"\naction = \"accept\"\n",
         "[sets]\ncampus = [\"10.0.0.0/8\", \"@lab\"]\nlab = \"10.9.0.0/16\"\n\
@@ -370,7 +383,8 @@ pub const CATALOGUE: [Explained; 32] = [
     row(
         Code::TooMany,
         ("MG099", "too_many"),
-        "More is wrong than anybody mends before asking again.",
+        "More than 500 things are wrong, as in a file that is no rule file: more than anybody mends before asking again. The \
+         first 500 are told, the others are counted.",
         "",
         "[policy]\ndefault = \"accept\"\n",
     ),

@@ -130,6 +130,10 @@ pub(super) const KEYS: [Key<Draft>; 41] = [
         } else {
             rule.segment.retain(|kind| not.iter().all(|not| not.value != kind.value));
         }
+        if rule.segment.is_empty() {
+            let condition = Condition::Segment(Segments::from_iter([]));
+            rule.conditions.push(Asked { condition, key: Some("segment_not"), at });
+        }
     })
     .of(segments),
     Row::value(
