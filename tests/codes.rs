@@ -1,7 +1,5 @@
 //! The catalogue of codes: each bad file has its code and no other, each good one has none; and the branches of each code.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, which may panic")]
-
 use std::collections::BTreeMap;
 
 use mpgate::rules::codes::{CATALOGUE, Code};
@@ -182,87 +180,90 @@ fn contradictions_are_found_where_they_are() {
     }
 }
 
-/// The last of some rules is never reached, or is.
+/// Rules of which the last is never reached.
+const UNREACHABLE: [&[&str]; 20] = [
+    &["", "port = 443"],
+    &["port = \"0-1023\"", "port = \"1024-65535\"", "from = \"::1\""],
+    &["port = [443, \"8000-8099\"]", "port = 80", "port = [80, 443, 8050]"],
+    &["from = \"10.0.0.0/9\"", "from = \"10.128.0.0/9\"", "from = \"10.0.0.0/8\""],
+    &["to = \"2001:db8::/33\"", "to = \"2001:db8:8000::/33\"", "to = \"2001:db8::/32\""],
+    &["from = \"0.0.0.0/0\"", "from = \"::/0\"", "port = 443"],
+    &["from = \"0.0.0.0/0\"", "from = \"::/0\"", "to = \"@mixed\""],
+    &["from = \"0.0.0.0/0\"", "to = \"10.0.0.0/8\""],
+    &[
+        "from = \"10.0.0.0/9\"",
+        "from = \"10.128.0.0/9\"; port = \"0-99\"",
+        "from = \"10.128.0.0/9\"; port = \"100-65535\"",
+        "from = \"10.0.0.0/8\"",
+    ],
+    &[
+        "from = \"@mixed\"; port = \"0-99\"",
+        "to = \"@mixed\"; port = \"50-65535\"",
+        "from = \"@mixed\"; to = \"@mixed\"",
+    ],
+    &["from = \"@mixed\"", "from = \"@mixed\""],
+    &["from = \"@mixed\"", "from = \"@part\""],
+    &["from_not = \"@part\"", "from = \"@part\"", "port = 443"],
+    &["from_not = \"10.0.0.0/8\"", "from = \"192.0.2.1\""],
+    &["from_not = \"10.1.0.0/16\"", "from_not = \"10.0.0.0/8\""],
+    &["segment_not = \"rst\"", "segment = \"syn\""],
+    &[
+        "standing_not = [\"plain\", \"announcement_unproven\"]; option = \"mp_join\"",
+        "standing = \"join_known\"; option = \"mp_join\"; port = 1",
+    ],
+    &["subflows = \"> 1\"", "subflows = \"3-4\""],
+    &["mark = \"1/1\"", "mark = \"3/3\""],
+    &["", "action = \"accept\"; observe = true"],
+];
+
+/// Rules of which each is reached.
+const REACHED: [&[&str]; 19] = [
+    &["port = \"0-1023\"", "port = \"1025-65535\"", "from = \"::1\""],
+    &["from = \"10.0.0.0/9\"", "from = \"10.128.0.1-10.255.255.255\"", "from = \"10.0.0.0/8\""],
+    &["from = \"10.0.0.0-10.255.255.254\"", "from = \"10.0.0.0/8\""],
+    &[
+        "to = \"2001:db8::/33\"",
+        "to = \"2001:db8:8000::1-2001:db8:ffff:ffff:ffff:ffff:ffff:ffff\"",
+        "to = \"2001:db8::/32\"",
+    ],
+    &["from = \"0.0.0.0/0\"", "port = 443"],
+    &[
+        "from = \"10.0.0.0/9\"",
+        "from = \"10.128.0.0/9\"; port = \"0-99\"",
+        "from = \"10.128.0.0/9\"; port = \"101-65535\"",
+        "from = \"10.0.0.0/8\"",
+    ],
+    &[
+        "from = \"@mixed\"; port = \"0-99\"",
+        "to = \"@part\"; port = \"50-65535\"",
+        "from = \"@mixed\"; to = \"@mixed\"",
+    ],
+    &["from = \"@part\"", "from = \"@mixed\""],
+    &["observe = true", "port = 443"],
+    &["rate = \"10/s\"", "port = 443"],
+    &["rate = \"> 10/s\"", "port = 443"],
+    &["observe = true; port = \"0-99\"", "port = \"100-65535\"", "to = \"::1\""],
+    &["from_not = \"10.0.0.0/8\"", "from_not = \"10.1.0.0/16\""],
+    &["option_not = \"dss\"", "option = \"dss\""],
+    &["port_not = 443", "port_not = 80"],
+    &["option = \"mp_capable\"; action = \"strip\"", "option = \"mp_capable\""],
+    &["parent_from = \"10.0.0.0/8\"", "from = \"10.0.0.0/8\""],
+    &["subflows = \"> 1\"", "pending_joins = 2"],
+    &["malformed = false", "malformed = true; action = \"drop\""],
+];
+
 #[test]
 fn what_earlier_rules_leave_is_known_to_the_port_and_the_address() {
-    let unreachable: [&[&str]; 20] = [
-        &["", "port = 443"],
-        &["port = \"0-1023\"", "port = \"1024-65535\"", "from = \"::1\""],
-        &["port = [443, \"8000-8099\"]", "port = 80", "port = [80, 443, 8050]"],
-        &["from = \"10.0.0.0/9\"", "from = \"10.128.0.0/9\"", "from = \"10.0.0.0/8\""],
-        &["to = \"2001:db8::/33\"", "to = \"2001:db8:8000::/33\"", "to = \"2001:db8::/32\""],
-        &["from = \"0.0.0.0/0\"", "from = \"::/0\"", "port = 443"],
-        &["from = \"0.0.0.0/0\"", "from = \"::/0\"", "to = \"@mixed\""],
-        &["from = \"0.0.0.0/0\"", "to = \"10.0.0.0/8\""],
-        &[
-            "from = \"10.0.0.0/9\"",
-            "from = \"10.128.0.0/9\"; port = \"0-99\"",
-            "from = \"10.128.0.0/9\"; port = \"100-65535\"",
-            "from = \"10.0.0.0/8\"",
-        ],
-        &[
-            "from = \"@mixed\"; port = \"0-99\"",
-            "to = \"@mixed\"; port = \"50-65535\"",
-            "from = \"@mixed\"; to = \"@mixed\"",
-        ],
-        &["from = \"@mixed\"", "from = \"@mixed\""],
-        &["from = \"@mixed\"", "from = \"@part\""],
-        &["from_not = \"@part\"", "from = \"@part\"", "port = 443"],
-        &["from_not = \"10.0.0.0/8\"", "from = \"192.0.2.1\""],
-        &["from_not = \"10.1.0.0/16\"", "from_not = \"10.0.0.0/8\""],
-        &["segment_not = \"rst\"", "segment = \"syn\""],
-        &[
-            "standing_not = [\"plain\", \"announcement_unproven\"]; option = \"mp_join\"",
-            "standing = \"join_known\"; option = \"mp_join\"; port = 1",
-        ],
-        &["subflows = \"> 1\"", "subflows = \"3-4\""],
-        &["mark = \"1/1\"", "mark = \"3/3\""],
-        &["", "action = \"accept\"; observe = true"],
-    ];
-    let reached: [&[&str]; 19] = [
-        &["port = \"0-1023\"", "port = \"1025-65535\"", "from = \"::1\""],
-        &["from = \"10.0.0.0/9\"", "from = \"10.128.0.1-10.255.255.255\"", "from = \"10.0.0.0/8\""],
-        &["from = \"10.0.0.0-10.255.255.254\"", "from = \"10.0.0.0/8\""],
-        &[
-            "to = \"2001:db8::/33\"",
-            "to = \"2001:db8:8000::1-2001:db8:ffff:ffff:ffff:ffff:ffff:ffff\"",
-            "to = \"2001:db8::/32\"",
-        ],
-        &["from = \"0.0.0.0/0\"", "port = 443"],
-        &[
-            "from = \"10.0.0.0/9\"",
-            "from = \"10.128.0.0/9\"; port = \"0-99\"",
-            "from = \"10.128.0.0/9\"; port = \"101-65535\"",
-            "from = \"10.0.0.0/8\"",
-        ],
-        &[
-            "from = \"@mixed\"; port = \"0-99\"",
-            "to = \"@part\"; port = \"50-65535\"",
-            "from = \"@mixed\"; to = \"@mixed\"",
-        ],
-        &["from = \"@part\"", "from = \"@mixed\""],
-        &["observe = true", "port = 443"],
-        &["rate = \"10/s\"", "port = 443"],
-        &["rate = \"> 10/s\"", "port = 443"],
-        &["observe = true; port = \"0-99\"", "port = \"100-65535\"", "to = \"::1\""],
-        &["from_not = \"10.0.0.0/8\"", "from_not = \"10.1.0.0/16\""],
-        &["option_not = \"dss\"", "option = \"dss\""],
-        &["port_not = 443", "port_not = 80"],
-        &["option = \"mp_capable\"; action = \"strip\"", "option = \"mp_capable\""],
-        &["parent_from = \"10.0.0.0/8\"", "from = \"10.0.0.0/8\""],
-        &["subflows = \"> 1\"", "pending_joins = 2"],
-        &["malformed = false", "malformed = true; action = \"drop\""],
-    ];
     let sets = "[sets]\nmixed = [\"@part\", \"2001:db8::/32\", \"198.51.100.7\"]\npart = \"192.0.2.0/24\"\n\
         used = [\"@mixed\"]\n[[rule]]\nname = \"uses\"\nfrom = \"@used\"\noption = \"mp_prio\"\naction = \"strip\"\n";
     let codes_of = |rules: &[&str]| {
         let said = said(&[source("sets.toml", sets), source("rules.toml", &written(rules))], &[]);
         said.iter().map(|said| (said.code.id(), said.place.path.clone())).collect::<Vec<_>>()
     };
-    for rules in unreachable {
+    for rules in UNREACHABLE {
         assert_eq!(codes_of(rules), [("MG042", "rules.toml".to_owned())], "{rules:?}");
     }
-    for rules in reached {
+    for rules in REACHED {
         assert_eq!(codes_of(rules), [], "{rules:?}");
     }
 }
@@ -399,9 +400,12 @@ fn sets_hold_one_kind_of_thing() {
     }
 }
 
+/// Codes, each behind its file.
+type Said<'c> = &'c [(&'c str, &'c str)];
+
 #[test]
 fn files_of_one_load_know_each_other() {
-    let cases: [(&[&str], &[(&str, &str)]); 7] = [
+    let cases: [(&[&str], Said<'_>); 7] = [
         (&["[policy]\ndefault = \"strip\"\n", "[policy]\ndefault = \"strip\"\n"], &[("1.toml", "MG012")]),
         (
             &["[limits]\nsubflows = 2\n", "[limits]\nsubflows = 3\npending_joins = 2\n"],

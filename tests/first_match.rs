@@ -1,6 +1,12 @@
 //! The compiled rules against a naive reading of the same rules, segment by segment.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, which may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "helpers of tests, which may panic, and ask after one key among many"
+)]
 
 use std::cell::Cell;
 use std::fmt::Debug;
@@ -171,24 +177,21 @@ fn wish(conditions: Range<usize>) -> impl Strategy<Value = Wish> {
     wish.prop_map(|wish| if wish.lawful() { wish } else { Wish { insists: true, ..wish } })
 }
 
-fn facts(keys: [RuleKey; 3]) -> impl Strategy<Value = Facts> {
+fn flow() -> impl Strategy<Value = Flow> {
     let end = || {
         (select(ADDRS.to_vec()), 0_u16..8)
             .prop_map(|(addr, port)| Endpoint { addr: addr.parse().unwrap(), port })
     };
-    let flow = || (end(), end()).prop_map(|(src, dst)| Flow { src, dst });
-    let interface = || {
-        proptest::option::of(select(INTERFACES.to_vec())).prop_map(|name| name.and_then(InterfaceName::new))
-    };
-    let subtypes = prop_oneof![
-        Just(Vec::new()),
-        subsequence(Subtype::ALL.to_vec(), 1..3),
-        Just(vec![Subtype::MpCapable]),
-        Just(vec![Subtype::MpJoin])
-    ];
-    let segment = prop_oneof![Just(Segment::Syn), select(Segment::ALL.to_vec())];
+    (end(), end()).prop_map(|(src, dst)| Flow { src, dst })
+}
+
+fn interface() -> impl Strategy<Value = Option<InterfaceName>> {
+    proptest::option::of(select(INTERFACES.to_vec())).prop_map(|name| name.and_then(InterfaceName::new))
+}
+
+fn parent(keys: [RuleKey; 3]) -> impl Strategy<Value = Parent> {
     let rule = proptest::option::of(select(vec![keys[0], keys[1], keys[2], RuleKey(7)]));
-    let parent = (flow(), rule, interface(), interface(), 0_u16..8, 0_u16..6).prop_map(
+    (flow(), rule, interface(), interface(), 0_u16..8, 0_u16..6).prop_map(
         |(first, rule, near, far, subflows, pending_joins)| Parent {
             first,
             terms: Terms { rule, ..Terms::default() },
@@ -199,7 +202,18 @@ fn facts(keys: [RuleKey; 3]) -> impl Strategy<Value = Facts> {
             announced: 0,
             goes_to: JoinTo::First,
         },
-    );
+    )
+}
+
+fn facts(keys: [RuleKey; 3]) -> impl Strategy<Value = Facts> {
+    let subtypes = prop_oneof![
+        Just(Vec::new()),
+        subsequence(Subtype::ALL.to_vec(), 1..3),
+        Just(vec![Subtype::MpCapable]),
+        Just(vec![Subtype::MpJoin])
+    ];
+    let segment = prop_oneof![Just(Segment::Syn), select(Segment::ALL.to_vec())];
+    let parent = parent(keys);
     let announced = proptest::collection::vec(select(ADDRS.to_vec()), 0..3);
     let kinds = subsequence(SEEN.to_vec(), 0..3);
     let odd = (any::<bool>(), any::<bool>(), any::<bool>())

@@ -136,6 +136,7 @@ fn with_kind(kind: u8, experiment: Option<u16>) -> Facts {
 
 /// Each condition with a segment that meets it, and one that does not. The negation is the other way round.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a catalogue")]
 fn each_condition_holds_or_not() {
     let v6 =
         || Facts { flow: Flow { src: end("[2001:db8::1]:4000"), dst: end("[2001:db8::2]:443") }, ..syn() };

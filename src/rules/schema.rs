@@ -21,7 +21,7 @@ pub fn schema() -> Value {
             "sets": {
                 "description": "Names for lists of addresses, ports or names.",
                 "type": "object",
-                "additionalProperties": one_or_list(json!({
+                "additionalProperties": one_or_list(&json!({
                     "anyOf": [
                         { "type": "string" },
                         { "type": "integer", "minimum": 0, "maximum": u16::MAX },
@@ -75,20 +75,20 @@ fn shape(shape: Shape, words: &[&str]) -> Value {
         Shape::Name => json!({ "type": "string", "minLength": 1, "maxLength": 64 }),
         Shape::Flag => json!({ "type": "boolean" }),
         Shape::Word => json!({ "enum": words }),
-        Shape::Words => one_or_list(json!({ "enum": words })),
+        Shape::Words => one_or_list(&json!({ "enum": words })),
         Shape::Addresses | Shape::Interfaces | Shape::RuleNames => {
-            one_or_list(json!({ "type": "string", "minLength": 1 }))
+            one_or_list(&json!({ "type": "string", "minLength": 1 }))
         }
-        Shape::Ports => one_or_list(number_or(u32::from(u16::MAX), r"^(@\S+|\s*\d+\s*(-\s*\d+\s*)?)$")),
-        Shape::Versions => one_or_list(json!({ "type": "integer", "minimum": 0, "maximum": 15 })),
-        Shape::Kinds => one_or_list(json!({
+        Shape::Ports => one_or_list(&number_or(u32::from(u16::MAX), r"^(@\S+|\s*\d+\s*(-\s*\d+\s*)?)$")),
+        Shape::Versions => one_or_list(&json!({ "type": "integer", "minimum": 0, "maximum": 15 })),
+        Shape::Kinds => one_or_list(&json!({
             "anyOf": [
                 { "enum": OptionKind::names().collect::<Vec<_>>() },
                 { "type": "string", "pattern": "^exp_0x[0-9a-fA-F]{1,4}$" },
                 { "type": "integer", "minimum": 2, "maximum": 255 }
             ]
         })),
-        Shape::Counts => one_or_list(number_or(
+        Shape::Counts => one_or_list(&number_or(
             u32::MAX,
             r"^\s*(>=?|<=?|=)?\s*(0x[0-9a-fA-F]+|\d+)\s*(-\s*(0x[0-9a-fA-F]+|\d+)\s*)?$",
         )),
@@ -96,7 +96,7 @@ fn shape(shape: Shape, words: &[&str]) -> Value {
             "type": "string",
             "pattern": r"^\s*>?\s*\d+/(s|second|m|minute|h|hour)(\s+per\s+(source|destination))?\s*$"
         }),
-        Shape::Marks => one_or_list(number_or(u32::MAX, MARK)),
+        Shape::Marks => one_or_list(&number_or(u32::MAX, MARK)),
         Shape::Mark | Shape::Mask => number_or(u32::MAX, MARK),
         Shape::Reason => json!({
             "anyOf": [
@@ -120,7 +120,6 @@ fn number_or(most: u32, pattern: &str) -> Value {
     })
 }
 
-fn one_or_list(item: Value) -> Value {
-    let list = json!({ "type": "array", "minItems": 1, "items": item });
-    json!({ "anyOf": [item, list] })
+fn one_or_list(item: &Value) -> Value {
+    json!({ "anyOf": [item, { "type": "array", "minItems": 1, "items": item }] })
 }
