@@ -320,6 +320,8 @@ fn each_policy_is_set_and_the_others_stay() {
         ("forged_join = \"drop\"", Policy { forged_join: Action::Drop, ..default }),
         ("malformed = \"strip\"", Policy { malformed: Action::Strip, ..default }),
         ("forged_announcement = \"accept\"", Policy { forged_announcement: Action::Accept, ..default }),
+        ("unproven_announcement = \"accept\"", Policy { unproven_announcement: Action::Accept, ..default }),
+        ("inherit_mark = 0xff", Policy { inherit_mark: 0xff, ..default }),
         ("key_changed = \"reject\"", Policy { key_changed: error, ..default }),
         ("id_conflict = \"drop\"", Policy { id_conflict: Action::Drop, ..default }),
     ];
@@ -640,6 +642,38 @@ fn the_shipped_default_is_the_built_in_one() {
     let path = shipped().into_iter().find(|path| path.ends_with("default.toml")).unwrap();
     let (rules, _) = load(&[path]).unwrap();
     assert_eq!((rules.policy, rules.labels().count()), (Policy::default(), 0));
+}
+
+#[test]
+fn the_shipped_border_lets_joins_in_because_of_their_connection() {
+    let path = shipped().into_iter().find(|path| path.ends_with("border.toml")).unwrap();
+    let (rules, _) = load(&[path]).unwrap();
+    let wan = InterfaceName::new("wan");
+    let outwards = Facts { output: wan, ..syn() };
+    let inwards =
+        |to: &str| Facts { input: wan, flow: Flow { src: end("198.51.100.7:4000"), dst: end(to) }, ..syn() };
+    let join_of = |rule: &str, join_to| {
+        let parent = with_parent(|parent| parent.terms.rule = key_of(rule));
+        Facts { input: wan, join_to: Some(join_to), ..parent }
+    };
+    let announced = |addr| Facts { output: wan, ..announcing(addr) };
+    for (facts, spoke) in [
+        (outwards.clone(), Some("outbound")),
+        (Facts { version: Some(0), ..outwards }, Some("no-version-0")),
+        (inwards("192.0.2.10:443"), Some("inbound")),
+        (inwards("192.0.2.10:22"), None),
+        (inwards("192.0.2.11:443"), None),
+        (join_of("inbound", JoinTo::First), Some("joins-of-known-connections")),
+        (join_of("outbound", JoinTo::Announced), Some("joins-of-known-connections")),
+        (join_of("inbound", JoinTo::Other), Some("no-joins-elsewhere")),
+        (join_of("another", JoinTo::First), None),
+        (announced("10.9.9.9"), Some("inside-stays-inside")),
+        (announced("192.0.2.10"), None),
+    ] {
+        let said = spoken(&rules, &facts).map(|hit| hit.label.name.as_str());
+        assert_eq!(said, spoke, "{facts:?}");
+    }
+    assert_eq!(rules.policy.default, Action::Strip);
 }
 
 #[test]

@@ -64,6 +64,10 @@ fn contradiction(place: usize, rule: &Rule, search: &Search<'_>) -> Option<Findi
 
 /// Two conditions that are enough to make the rule impossible; a key of the file beside what the laws ask for.
 fn among(rule: &Rule) -> Option<(String, String)> {
+    // `segment = "syn"` beside `segment_not = "syn"` is one condition by now, which nothing meets.
+    if rule.conditions.iter().any(|asked| !is_feasible(&[&asked.condition])) {
+        return None;
+    }
     let pairs = rule
         .conditions
         .iter()
