@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Output, Stdio};
 
+use mpgate::lab::SCENES;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::Value;
 
@@ -49,7 +50,7 @@ fn every_scene_passes(family: &[&str]) {
     assert!(status.success(), "{report:#}\n{}", text(&stderr));
     let scenes = report["scenes"].as_array().unwrap();
     let numbers: Vec<_> = scenes.iter().map(|scene| scene["scene"].as_u64().unwrap()).collect();
-    assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(numbers, SCENES.map(|scene| u64::from(scene.number)));
     assert!(scenes.iter().all(|scene| scene["checks"].as_array().unwrap().len() >= 5), "{report:#}");
     assert_eq!(left_by(pid), [""; 0]);
 }

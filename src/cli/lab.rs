@@ -1,6 +1,7 @@
 //! `mpgate lab`: shows on this machine, in network namespaces, what the gate does to real MPTCP.
 
 use std::io::{Write, stderr, stdout};
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -13,10 +14,10 @@ use crate::lab::{self, Family, LabError, Options, SCENES};
 #[command(after_long_help = scenes_help())]
 pub(super) struct Args {
     /// Only these scenes
-    #[arg(long = "scene", value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u8).range(1..=7))]
+    #[arg(long = "scene", value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u8).range(numbers()))]
     scenes: Vec<u8>,
 
-    /// Bytes to move in a scene, as 50M or 1GiB; by default what takes six to eight seconds
+    /// Bytes to move in a scene, as 50M or 1GiB; by default what takes one to eight seconds
     #[arg(long, value_name = "SIZE", value_parser = size)]
     bytes: Option<ByteSize>,
 
@@ -70,6 +71,10 @@ fn size(text: &str) -> Result<ByteSize, String> {
         }
         parsed => parsed,
     }
+}
+
+fn numbers() -> RangeInclusive<i64> {
+    1..=SCENES.last().map_or(1, |scene| scene.number.into())
 }
 
 fn scenes_help() -> String {

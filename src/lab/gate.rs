@@ -31,6 +31,25 @@ const LISTEN: &str = "127.0.0.1:9464";
 /// The queue that it binds.
 const QUEUE: &str = "0";
 
+/// Which packets the kernel brings to the gate.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Mode {
+    /// Opening, joining, announcing and ending of MPTCP.
+    Control,
+    /// All TCP.
+    All,
+}
+
+impl Mode {
+    /// As `--mode` spells it.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Control => "control",
+            Self::All => "all",
+        }
+    }
+}
+
 /// `mpgate run`, killed when this value goes.
 #[derive(Debug)]
 pub(super) struct Gate<'w> {
@@ -92,10 +111,15 @@ impl Said {
 
 impl<'w> Gate<'w> {
     /// Starts it with these rules and waits until its queue is bound.
-    pub(super) fn start(world: &'w World, interrupt: &Interrupt, rules: &str) -> Result<Self, LabError> {
+    pub(super) fn start(
+        world: &'w World,
+        interrupt: &Interrupt,
+        mode: Mode,
+        rules: &str,
+    ) -> Result<Self, LabError> {
         let rules = RuleFile::create(rules)?;
         let mut command = mpgate()?;
-        command.args(["run", "--queue", QUEUE, "--attach", "forward", "--mode", "control"]);
+        command.args(["run", "--queue", QUEUE, "--attach", "forward", "--mode", mode.word()]);
         command.args(["--backend", "iptables", "--listen", LISTEN, "--rules"]).arg(&rules.path);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = world.router.start(&mut command)?;

@@ -32,7 +32,7 @@ use stage::Stage;
 pub struct Options {
     /// Numbers of scenes, in the order in which they are played; those of [`SCENES`].
     pub scenes: Vec<u8>,
-    /// Bytes of one transfer; by default so many that one takes six to eight seconds.
+    /// Bytes of one transfer; by default so many that one takes between one and eight seconds.
     pub bytes: Option<u64>,
     /// The IP version of all addresses.
     pub family: Family,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::iter;
 use std::time::Duration;
 
-use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use serde::Serialize;
 
 use crate::lab::Family;
@@ -12,8 +12,13 @@ use crate::lab::Family;
 /// As wide as the widest rows when all goes well.
 const TABLE_WIDTH: u16 = 104;
 
-/// The column that is broken into lines where it would be wider: what an error says.
+/// The columns that are broken into lines where they would be wider: a sentence of the table of refusals, and what an
+/// error says.
+const EXPECTED: usize = 1;
 const MEASURED: usize = 2;
+
+/// As wide as most expectations.
+const EXPECTED_WIDTH: u16 = 44;
 
 /// One thing that a scene promises.
 #[derive(Clone, Debug, Serialize)]
@@ -97,8 +102,14 @@ impl fmt::Display for Report {
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(TABLE_WIDTH);
         table.set_header(["scene", "expected", "measured", "verdict"]);
         for (at, column) in table.column_iter_mut().enumerate() {
-            if at != MEASURED {
-                column.set_constraint(ColumnConstraint::ContentWidth);
+            match at {
+                EXPECTED => {
+                    column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(EXPECTED_WIDTH)));
+                }
+                MEASURED => {}
+                _ => {
+                    column.set_constraint(ColumnConstraint::ContentWidth);
+                }
             }
         }
         for scene in &self.scenes {

@@ -1,11 +1,12 @@
 //! What all scenes share: a fresh world each, and transfers that are watched while they run.
 
+use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::clock;
 use crate::lab::counters::{LinkBytes, link_bytes};
 use crate::lab::display::{Display, TransferDisplay};
-use crate::lab::gate::{self, Gate};
+use crate::lab::gate::{self, Gate, Mode};
 use crate::lab::interrupt::Interrupt;
 use crate::lab::report::{Check, SceneReport};
 use crate::lab::scenes::Scene;
@@ -20,6 +21,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A transfer may take so long, and a tenth of the slower link's rate: it is slow then, but not stuck.
 const TRANSFER_LIMIT: Duration = Duration::from_secs(20);
 const BYTES_PER_SEC_MIN: u64 = 50_000_000 / 8 / 10;
+
+/// What hosts tell each other by themselves takes milliseconds.
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// Connections of which the median is taken.
 const CONNECTS: usize = 9;
@@ -95,7 +99,12 @@ impl<'o> Stage<'o> {
 impl<'s> Act<'s> {
     /// Starts the gate with these rules.
     pub(super) fn gate(&self, rules: &str) -> Result<Gate<'_>, LabError> {
-        Gate::start(&self.world, &self.stage.interrupt, rules)
+        self.gate_in(Mode::Control, rules)
+    }
+
+    /// Starts the gate in that mode.
+    pub(super) fn gate_in(&self, mode: Mode, rules: &str) -> Result<Gate<'_>, LabError> {
+        Gate::start(&self.world, &self.stage.interrupt, mode, rules)
     }
 
     /// Asks the gate to end, and judges how it does.
@@ -108,10 +117,31 @@ impl<'s> Act<'s> {
 
     /// Starts a transfer from the server to the client.
     pub(super) fn transfer(&self) -> Result<Transfer<'_>, LabError> {
+        self.transfer_of(self.bytes)
+    }
+
+    /// Starts a transfer of that many bytes, whatever was asked for.
+    pub(super) fn transfer_of(&self, bytes: u64) -> Result<Transfer<'_>, LabError> {
+        let (stream, _took) = traffic::connect(&self.world.client, self.world.server_addr())?;
+        self.transfer_on(stream, bytes)
+    }
+
+    /// Opens a connection, waits until `ready` has an answer, and only then starts a transfer on it.
+    pub(super) fn transfer_once(
+        &self,
+        what: &str,
+        ready: impl FnMut() -> Result<Option<()>, LabError>,
+    ) -> Result<Transfer<'_>, LabError> {
+        let (stream, _took) = traffic::connect(&self.world.client, self.world.server_addr())?;
+        self.wait_for(what, ANSWER_LIMIT, ready)?;
+        self.transfer_on(stream, self.bytes)
+    }
+
+    fn transfer_on(&self, stream: TcpStream, bytes: u64) -> Result<Transfer<'_>, LabError> {
         let before = link_bytes(&self.world.client)?;
         let began = clock::now();
-        let download = Download::start(&self.world.client, self.world.server_addr(), self.bytes)?;
-        let display = self.stage.display.transfer(began, self.bytes, before);
+        let download = Download::start(&self.world.client, stream, bytes)?;
+        let display = self.stage.display.transfer(began, bytes, before);
         Ok(Transfer { act: self, download, began, before, display })
     }
 
@@ -129,6 +159,11 @@ impl<'s> Act<'s> {
     /// Opens a connection and closes it; says how long the opening took.
     pub(super) fn connect(&self) -> Result<Duration, LabError> {
         traffic::connect(&self.world.client, self.world.server_addr()).map(|(_stream, took)| took)
+    }
+
+    /// Lets time pass.
+    pub(super) fn pause(&self, span: Duration) -> Result<(), LabError> {
+        self.stage.interrupt.pause(span)
     }
 
     /// Waits for something to be seen.
@@ -165,6 +200,11 @@ impl Transfer<'_> {
             }
             self.act.stage.interrupt.pause(LOOK_EVERY)?;
         }
+    }
+
+    /// Why no more will come, when something went wrong.
+    pub(super) fn failure(&self) -> Option<LabError> {
+        self.download.failure()
     }
 
     /// What it brought so far.

@@ -48,6 +48,8 @@ const SERVER_NETWORK: u8 = 3;
 const ROUTER: u8 = 1;
 /// Host number of the client or the server.
 const GUEST: u8 = 2;
+/// Host number of one more address of theirs.
+const GUEST_TOO: u8 = 3;
 
 impl Family {
     /// Its name in sentences.
@@ -80,9 +82,16 @@ impl Family {
         }
     }
 
+    /// One that the public internet would route, were it not for documentation (RFC 5737, RFC 3849).
+    const fn public_addr(self) -> IpAddr {
+        match self {
+            Self::Ipv4 => IpAddr::V4(Ipv4Addr::new(198, 51, 100, 3)),
+            Self::Ipv6 => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 3)),
+        }
+    }
+
     /// An `ip address add` that counts at once: the lab's networks have nobody to collide with.
-    fn add_addr(self, network: u8, host: u8, interface: &str) -> String {
-        let addr = self.addr(network, host);
+    fn add_addr(self, addr: IpAddr, interface: &str) -> String {
         match self {
             Self::Ipv4 => format!("address add {addr}/24 dev {interface}\nlink set {interface} up\n"),
             Self::Ipv6 => format!("address add {addr}/64 dev {interface} nodad\nlink set {interface} up\n"),
@@ -133,6 +142,34 @@ impl World {
         self.family.addr(link.network, GUEST)
     }
 
+    /// Gives the client one more address on `link`, from which it joins.
+    pub(super) fn join_from(&self, link: &Link) -> Result<IpAddr, LabError> {
+        let addr = self.family.addr(link.network, GUEST_TOO);
+        let mut lines = self.family.add_addr(addr, link.name);
+        lines += &format!("rule add from {addr} table {}\n", link.network);
+        lines += &format!("mptcp endpoint add {addr} dev {} subflow\n", link.name);
+        self.ip(&self.client, &lines)?;
+        Ok(addr)
+    }
+
+    /// Gives the server one more address in its network, which it announces.
+    pub(super) fn announce_private(&self) -> Result<IpAddr, LabError> {
+        self.announce(self.family.addr(SERVER_NETWORK, GUEST_TOO))
+    }
+
+    /// Gives the server a public address, which it announces.
+    pub(super) fn announce_public(&self) -> Result<IpAddr, LabError> {
+        self.announce(self.family.public_addr())
+    }
+
+    fn announce(&self, addr: IpAddr) -> Result<IpAddr, LabError> {
+        self.ip(&self.router, &format!("route add {addr} dev to-server\n"))?;
+        let mut lines = self.family.add_addr(addr, "uplink");
+        lines += &format!("mptcp endpoint add {addr} dev uplink signal\n");
+        self.ip(&self.server, &lines)?;
+        Ok(addr)
+    }
+
     fn ip(&self, namespace: &Netns, lines: &str) -> Result<(), LabError> {
         namespace.tool("ip", &[self.family.flag(), "-batch", "-"], lines).map(drop)
     }
@@ -142,17 +179,17 @@ impl World {
         let mut lines = String::from("link set lo up\n");
         for Link { name, router_end, network, .. } in LINKS {
             lines += &format!("link add {router_end} type veth peer name {name} netns {client}\n");
-            lines += &self.family.add_addr(network, ROUTER, router_end);
+            lines += &self.family.add_addr(self.family.addr(network, ROUTER), router_end);
         }
         lines += &format!("link add to-server type veth peer name uplink netns {server}\n");
-        lines + &self.family.add_addr(SERVER_NETWORK, ROUTER, "to-server")
+        lines + &self.family.add_addr(self.family.addr(SERVER_NETWORK, ROUTER), "to-server")
     }
 
     fn client_lines(&self) -> String {
         let mut lines = String::from("link set lo up\nmptcp limits set subflows 4 add_addr_accepted 4\n");
         for Link { name, network, .. } in LINKS {
             let (own, via) = (self.family.addr(network, GUEST), self.family.addr(network, ROUTER));
-            lines += &self.family.add_addr(network, GUEST, name);
+            lines += &self.family.add_addr(own, name);
             lines += &format!("rule add from {own} table {network}\n");
             lines += &format!("route add default via {via} dev {name} table {network}\n");
             lines += &format!("route add default via {via} dev {name} metric {network}\n");
@@ -164,7 +201,7 @@ impl World {
     fn server_lines(&self) -> String {
         let via = self.family.addr(SERVER_NETWORK, ROUTER);
         let mut lines = String::from("link set lo up\nmptcp limits set subflows 4 add_addr_accepted 4\n");
-        lines += &self.family.add_addr(SERVER_NETWORK, GUEST, "uplink");
+        lines += &self.family.add_addr(self.family.addr(SERVER_NETWORK, GUEST), "uplink");
         lines + &format!("route add default via {via} dev uplink\n")
     }
 }

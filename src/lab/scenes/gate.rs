@@ -1,53 +1,26 @@
-//! The scenes: what is set up, what is moved, and what must be measured.
+//! What holds whatever the rules say: MPTCP works through the gate, forgers do not get in, and the gate may come and go.
 
 use std::time::Duration;
-
-use bytesize::ByteSize;
 
 use crate::clock;
 use crate::lab::capture::{Capture, Seen};
 use crate::lab::counters::Events;
 use crate::lab::forge::Forger;
 use crate::lab::gate::{self, Gate};
-use crate::lab::report::{Check, Rate};
-use crate::lab::stage::{Act, Carried};
-use crate::lab::world::{LINKS, Link};
+use crate::lab::report::Check;
+use crate::lab::scenes::checks::{
+    CONNECT_EXTRA_MAX, join_prohibited, joins_taken, millis, on_both_links, on_first_link, opens_at_once,
+    whole,
+};
+use crate::lab::stage::{ANSWER_LIMIT, Act};
 use crate::lab::{LabError, doing};
 use crate::mptcp::option::Join;
 use crate::mptcp::{MptcpOption, ResetReason, Token, Version};
-use crate::wire::{Flow, Segment};
-
-/// One scene.
-#[derive(Debug)]
-pub struct Scene {
-    /// By which `--scene` calls it.
-    pub number: u8,
-    /// What it is about.
-    pub title: &'static str,
-    /// Bytes of its transfer, unless others are asked for.
-    pub(super) bytes: u64,
-    pub(super) play: fn(&Act<'_>, &mut Vec<Check>) -> Result<(), LabError>,
-}
-
-/// Six to eight seconds over both links.
-const OVER_BOTH: u64 = 120_000_000;
-/// Six to eight seconds over the slower link.
-const OVER_ONE: u64 = 40_000_000;
-
-/// All scenes, by number.
-pub const SCENES: [Scene; 7] = [
-    Scene { number: 1, title: "no gate", bytes: OVER_BOTH, play: no_gate },
-    Scene { number: 2, title: "default rules", bytes: OVER_BOTH, play: default_rules },
-    Scene { number: 3, title: "MP_CAPABLE stripped", bytes: OVER_ONE, play: capable_stripped },
-    Scene { number: 4, title: "joins rejected", bytes: OVER_ONE, play: joins_rejected },
-    Scene { number: 5, title: "joins forged", bytes: OVER_BOTH, play: joins_forged },
-    Scene { number: 6, title: "rules reloaded", bytes: OVER_BOTH, play: rules_reloaded },
-    Scene { number: 7, title: "gate killed", bytes: OVER_BOTH, play: gate_killed },
-];
+use crate::wire::Flow;
 
 /// As they ship.
-const DEFAULT_RULES: &str = include_str!("../../rules/default.toml");
-const STRIP_ALL: &str = include_str!("../../rules/strip-all.toml");
+const DEFAULT_RULES: &str = include_str!("../../../rules/default.toml");
+const STRIP_ALL: &str = include_str!("../../../rules/strip-all.toml");
 
 const STRIP_CAPABLE: &str = r#"
 [[rule]]
@@ -63,19 +36,10 @@ option = "mp_join"
 action = "reject"
 "#;
 
-/// A link that works carries at least so much of the data; by their rates it would be a third and two thirds.
-const CARRIES_PERCENT_MIN: u64 = 10;
-
-/// What a connection may take longer because of the gate; a lost SYN would cost 1 s.
-const CONNECT_EXTRA_MAX: Duration = Duration::from_millis(50);
-
-/// A refused segment is answered within milliseconds.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-
 /// Rules in a rewritten file take effect within so much.
 const RELOAD_MAX: Duration = Duration::from_secs(1);
 
-fn no_gate(act: &Act<'_>, checks: &mut Vec<Check>) -> Result<(), LabError> {
+pub(super) fn no_gate(act: &Act<'_>, checks: &mut Vec<Check>) -> Result<(), LabError> {
     let carried = act.transfer()?.finish()?;
     checks.push(whole(&carried));
     checks.extend(on_both_links(&carried));
@@ -84,7 +48,7 @@ fn no_gate(act: &Act<'_>, checks: &mut Vec<Check>) -> Result<(), LabError> {
     Ok(())
 }
 
-fn default_rules(act: &Act<'_>, checks: &mut Vec<Check>) -> Result<(), LabError> {
+pub(super) fn default_rules(act: &Act<'_>, checks: &mut Vec<Check>) -> Result<(), LabError> {
     let gate = act.gate(DEFAULT_RULES)?;
     let carried = act.transfer()?.finish()?;
     checks.push(whole(&carried));
@@ -95,7 +59,7 @@ fn default_rules(act: &Act<'_>, checks: &mut Vec<Check>) -> Result<(), LabError>
     Ok(())
 }
 
-fn capable_stripped(act: &Act<'_>, checks: &mut Vec<Check>) -> Result<(), LabError> {
+pub(super) fn capable_stripped(act: &Act<'_>, checks: &mut Vec<Check>) -> Result<(), LabError> {
     let without_gate = act.connect_time()?;
     let before = Events::read(&act.world.client)?.of("MPCapableFallbackSYNACK");
     let gate = act.gate(STRIP_CAPABLE)?;
@@ -113,26 +77,20 @@ fn capable_stripped(act: &Act<'_>, checks: &mut Vec<Check>) -> Result<(), LabErr
     Ok(())
 }
 
-fn joins_rejected(act: &Act<'_>, checks: &mut Vec<Check>) -> Result<(), LabError> {
-    let [_, second] = LINKS;
-    let joiner = act.world.client_addr(&second);
+pub(super) fn joins_rejected(act: &Act<'_>, checks: &mut Vec<Check>) -> Result<(), LabError> {
     let gate = act.gate(REJECT_JOINS)?;
     let capture = Capture::start(&act.world.client)?;
     let carried = act.transfer()?.finish()?;
     checks.push(whole(&carried));
     checks.extend(on_first_link(&carried));
-    let syns = capture.count(|seen| seen.segment == Segment::Syn && seen.flow.src.addr == joiner);
-    checks.push(Check::exactly(&format!("SYNs on {}", second.name), 1, syns));
-    let resets = capture
-        .count(|seen| seen.flow.dst.addr == joiner && seen.reset_reason() == Some(ResetReason::PROHIBITED));
-    checks.push(Check::exactly(&format!("MP_TCPRST 0x03 on {}", second.name), 1, resets));
+    checks.extend(join_prohibited(act, &capture));
     let opened = Events::read(&act.world.server)?.of("MPCapableACKRX");
     checks.push(Check::exactly("the server's MPTCP connections", 1, opened));
     checks.push(act.end(gate)?);
     Ok(())
 }
 
-fn joins_forged(act: &Act<'_>, checks: &mut Vec<Check>) -> Result<(), LabError> {
+pub(super) fn joins_forged(act: &Act<'_>, checks: &mut Vec<Check>) -> Result<(), LabError> {
     let gate = act.gate(DEFAULT_RULES)?;
     let (client, server) = (Capture::start(&act.world.client)?, Capture::start(&act.world.server)?);
     let mut transfer = act.transfer()?;
@@ -169,7 +127,7 @@ fn joins_forged(act: &Act<'_>, checks: &mut Vec<Check>) -> Result<(), LabError> 
     Ok(())
 }
 
-fn rules_reloaded(act: &Act<'_>, checks: &mut Vec<Check>) -> Result<(), LabError> {
+pub(super) fn rules_reloaded(act: &Act<'_>, checks: &mut Vec<Check>) -> Result<(), LabError> {
     const RELOADS: &str = "mpgate_rules_reloads_total{result=\"ok\"}";
     let gate = act.gate(DEFAULT_RULES)?;
     let mut transfer = act.transfer()?;
@@ -196,7 +154,7 @@ fn rules_reloaded(act: &Act<'_>, checks: &mut Vec<Check>) -> Result<(), LabError
     Ok(())
 }
 
-fn gate_killed(act: &Act<'_>, checks: &mut Vec<Check>) -> Result<(), LabError> {
+pub(super) fn gate_killed(act: &Act<'_>, checks: &mut Vec<Check>) -> Result<(), LabError> {
     let gate = act.gate(DEFAULT_RULES)?;
     let mut transfer = act.transfer()?;
     transfer.watch(33)?;
@@ -212,57 +170,6 @@ fn gate_killed(act: &Act<'_>, checks: &mut Vec<Check>) -> Result<(), LabError> {
     let left = gate::queue_rules(&act.world)?;
     checks.push(Check::exactly("of them after `mpgate detach`", 0, u64::try_from(left).unwrap_or(u64::MAX)));
     Ok(())
-}
-
-fn on_both_links(carried: &Carried) -> Vec<Check> {
-    let links = LINKS.iter().zip(carried.links).map(|(link, bytes)| {
-        let expected = format!("{} carries ≥ {CARRIES_PERCENT_MIN} %", link.name);
-        Check::that(expected, portion(carried, bytes), percent(carried, bytes) >= CARRIES_PERCENT_MIN)
-    });
-    links.collect()
-}
-
-fn on_first_link(carried: &Carried) -> Vec<Check> {
-    let [Link { name: first, .. }, Link { name: second, .. }] = LINKS;
-    let [by_first, by_second] = carried.links;
-    vec![
-        Check::that(format!("{first} carries all"), portion(carried, by_first), by_first >= carried.bytes),
-        Check::that(
-            format!("{second} carries < 1 %"),
-            portion(carried, by_second),
-            percent(carried, by_second) < 1,
-        ),
-    ]
-}
-
-/// That a transfer came to its end says that every byte was compared.
-fn whole(carried: &Carried) -> Check {
-    let size = ByteSize(carried.bytes).display().si();
-    let measured = format!("{size} in {}.{} s", carried.took.as_secs(), carried.took.subsec_millis() / 100);
-    Check::that("every byte arrives as it was sent", measured, carried.bytes > 0)
-}
-
-fn percent(carried: &Carried, bytes: u64) -> u64 {
-    bytes.saturating_mul(100) / carried.links.iter().sum::<u64>().max(1)
-}
-
-fn portion(carried: &Carried, bytes: u64) -> String {
-    format!("{} %, {}", percent(carried, bytes), Rate::of(bytes, carried.took))
-}
-
-fn millis(span: Duration) -> String {
-    format!("{}.{} ms", span.as_millis(), span.subsec_micros() % 1000 / 100)
-}
-
-fn opens_at_once(act: &Act<'_>) -> Result<Check, LabError> {
-    let took = act.connect_time()?;
-    let expected = format!("connections open in ≤ {} ms", CONNECT_EXTRA_MAX.as_millis());
-    Ok(Check::that(expected, millis(took), took <= CONNECT_EXTRA_MAX))
-}
-
-fn joins_taken(act: &Act<'_>) -> Result<Check, LabError> {
-    let joins = Events::read(&act.world.server)?.of("MPJoinAckRx");
-    Ok(Check::some("joins at the server", joins))
 }
 
 fn joins(gate: &Gate<'_>, result: &str) -> Result<u64, LabError> {
