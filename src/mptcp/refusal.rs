@@ -131,12 +131,12 @@ fn of_capable(deed: Deed, at: Circumstances) -> Consequence {
             "falls back to plain TCP",
         ),
         (Deed::Drop, Segment::Syn) => breaks(
-            "waits 1 s and 2 s, then connects without MPTCP, 3 s late, and its whole host turns MPTCP off for an hour (net.mptcp.blackhole_timeout)",
+            "sends it three times, a second apart, then connects without MPTCP, 3 s late, and its whole host turns MPTCP off for an hour (net.mptcp.blackhole_timeout)",
             "sees nothing until a SYN without MP_CAPABLE comes",
         ),
         (Deed::Drop, Segment::SynAck) => breaks(
-            "sends the SYN/ACK again until it gives up",
-            "waits 1 s and 2 s, then connects without MPTCP, 3 s late, and its whole host turns MPTCP off for an hour (net.mptcp.blackhole_timeout)",
+            "answers every SYN of the client with MP_CAPABLE, even those without, until it gives up the half-open connection after a minute",
+            "sends its SYN in vain, from the fourth time on without MP_CAPABLE: it connects a minute late, without MPTCP, or not at all",
         ),
         (Deed::Drop, _) => of_lost(deed),
         (Deed::Reset, Segment::Syn) => breaks(
@@ -180,8 +180,8 @@ fn of_dss(deed: Deed, at: Circumstances) -> Consequence {
             "falls back to plain TCP, the data intact (Linux; other stacks may reset)",
         ),
         (Deed::Strip, true) => breaks(
-            "cannot fall back once a subflow has joined: it resets each subflow that loses its DSS (0x06), and with the last one the connection",
-            "resets each subflow whose data comes without DSS (0x06), and with the last one the connection",
+            "cannot fall back once a subflow has joined: it gets a RST (0x06) on each subflow that loses its DSS; with the last one all stands still, and Linux does not tell the application",
+            "resets each subflow whose data comes without DSS (0x06); with the last one all stands still, and Linux does not tell the application",
         ),
         (Deed::Drop, _) => breaks(
             "sends the data again, and it is lost again: the subflow stalls",
@@ -202,8 +202,8 @@ fn of_add_addr(deed: Deed, at: Circumstances) -> Consequence {
             "does not learn the address; the connection stays MPTCP",
         ),
         Deed::Strip => breaks(
-            "is answered without DSS and falls back to plain TCP with its peer",
-            "gets an ACK of data without DSS before any DATA_ACK: it falls back to plain TCP (RFC 8684 3.7)",
+            "is answered without DSS and falls back to plain TCP with its peer; where it has the peer's first data already it does not, and what it sends again reaches the peer's application twice",
+            "gets an ACK without DSS before any DATA_ACK: it falls back to plain TCP (RFC 8684 3.7)",
         ),
         Deed::Drop => of_lost(deed),
         Deed::Reset => breaks(ENDS, ENDS),

@@ -3,6 +3,7 @@
 mod checks;
 mod gate;
 mod rules;
+mod refusals;
 
 use crate::lab::LabError;
 use crate::lab::report::Check;
@@ -41,7 +42,7 @@ const LESS_OVER_BOTH: u64 = 20_000_000;
 const LESS_OVER_ONE: u64 = 10_000_000;
 
 /// All scenes, by number.
-pub const SCENES: [Scene; 12] = [
+pub const SCENES: [Scene; 16] = [
     Scene::new(1, "no gate", OVER_BOTH, gate::no_gate),
     Scene::new(2, "default rules", OVER_BOTH, gate::default_rules),
     Scene::new(3, "MP_CAPABLE stripped", OVER_ONE, gate::capable_stripped),
@@ -54,4 +55,8 @@ pub const SCENES: [Scene; 12] = [
     Scene::new(10, "private addresses kept in", LESS_OVER_BOTH, rules::private_addresses),
     Scene::new(11, "joins inherit a mark", LESS_OVER_BOTH, rules::marks),
     Scene::new(12, "Fast Open stripped", rules::FAST_OPEN_BYTES, rules::fast_open),
+    Scene::new(13, "MP_JOIN stripped", LESS_OVER_ONE, refusals::join_stripped),
+    Scene::new(14, "MP_CAPABLE dropped", LESS_OVER_ONE, refusals::capable_dropped),
+    Scene::new(15, "ADD_ADDR stripped early", LESS_OVER_ONE, refusals::announcement_stripped),
+    Scene::new(16, "DSS stripped", refusals::ENDLESS, refusals::dss_stripped),
 ];
