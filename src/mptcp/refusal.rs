@@ -164,9 +164,10 @@ fn of_join(deed: Deed, at: Circumstances) -> Consequence {
             "loses the subflow; the connection goes on",
             "finds no MP_JOIN and resets the subflow; the connection goes on",
         ),
-        (Deed::Drop, Segment::Syn) => {
-            wasteful("sends the SYN six times in six seconds, then gives the subflow up", "sees nothing")
-        }
+        (Deed::Drop, Segment::Syn) => wasteful(
+            "sends the SYN six times in five seconds, then ever more slowly, eight times in 15 s, before it gives up",
+            "sees nothing",
+        ),
         (Deed::Drop, _) => {
             wasteful("sends it again and again, then gives the subflow up", "waits, half-open, and gives up")
         }
