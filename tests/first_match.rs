@@ -463,7 +463,10 @@ impl Wish {
             "strip" if strips && options.is_empty() && !names_kind => {
                 asks_for(&[Subtype::MpCapable, Subtype::MpJoin])
             }
-            "accept" if !self.insists && !self.asks(|asked| matches!(asked.ask, Ask::Standings(_))) => {
+            "accept"
+                if !self.insists
+                    && !self.asks(|asked| matches!(asked.ask, Ask::Standings(_)) && !asked.negated) =>
+            {
                 !suspect.contains(&facts.standing)
             }
             _ => true,

@@ -245,7 +245,7 @@ const BREACHES: [(&str, &str, [&str; 3]); 11] = [
     (
         "option = \"mp_capable\"\nfrom = \"10.0.7.0/24\"\naction = \"drop\"",
         "c7>s syn mp_capable",
-        ["breaks", "waits 1 s and 2 s, then connects without MPTCP", "sees nothing until a SYN without"],
+        ["breaks", "sends it three times, a second apart, then connects without MPTCP", "sees nothing until a SYN without"],
     ),
     (
         "option = \"mp_capable\"\nfrom = \"10.0.7.0/24\"\naction = \"reject\"",
@@ -255,7 +255,7 @@ const BREACHES: [(&str, &str, [&str; 3]); 11] = [
     (
         "option = \"add_addr\"\naction = \"strip\"",
         "s>c ack add_addr 3 10.0.9.115",
-        ["breaks", "is answered without DSS and falls back", "gets an ACK of data without DSS"],
+        ["breaks", "is answered without DSS and falls back", "gets an ACK without DSS before any DATA_ACK"],
     ),
     (
         "option = \"dss\"\naction = \"strip\"",

@@ -271,7 +271,7 @@ pub const CATALOGUE: [Explained; 32] = [
         Code::Law3,
         ("MG023", "law_3"),
         "Law 3: a join is refused by a RST with MP_TCPRST (RFC 8684 3.6): one SYN, no retry, the connection is unharmed. \
-         Dropped, it is sent six times in six seconds; stripped, it is a new connection for the server, half-open until a RST.",
+         Dropped, it is sent again and again, eight times in 15 s; stripped, it is a new connection for the server, half-open until a RST.",
         "[[rule]]\nname = \"r\"\noption = \"mp_join\"\naction = \"drop\"\n",
         "[[rule]]\nname = \"r\"\noption = \"mp_join\"\naction = \"reject\"\n",
     ),

@@ -23,6 +23,8 @@ pub(super) struct Draft {
     pub(super) option: Vec<Located<Subtype>>,
     pub(super) segment: Vec<Located<Segment>>,
     pub(super) standing: Option<Located<StandingSet>>,
+    /// It names standings that it means, not only such that it does not.
+    pub(super) names_standings: bool,
     pub(super) kind: Vec<Located<OptionKind>>,
     /// The rules that `parent_rule` names, which may be written further down.
     pub(super) parents: Vec<Located<String>>,
@@ -49,6 +51,7 @@ impl Draft {
             option: Vec::new(),
             segment: Vec::new(),
             standing: None,
+            names_standings: false,
             kind: Vec::new(),
             parents: Vec::new(),
             conditions: Vec::new(),
@@ -142,6 +145,7 @@ pub(super) const KEYS: [Key<Draft>; 41] = [
         Shape::Words,
         |reader, rule, value| {
             rule.standing = Some(standings_of(reader, value));
+            rule.names_standings = true;
         },
     )
     .of(standings),

@@ -119,7 +119,7 @@ const RESET_OPENING: Breach = Breach {
 
 const DROPPED_JOIN: Breach = Breach {
     code: Code::Law3,
-    why: "a dropped MP_JOIN is sent again, 6 times in 6 seconds",
+    why: "a dropped MP_JOIN is sent again and again, eight times in 15 s",
     remedy: "use `action = \"reject\"`: one SYN, no retry, the connection is unharmed",
 };
 
@@ -367,7 +367,7 @@ pub(super) fn narrowed(rule: &Draft, action: Located<Action>) -> Narrowed {
         Action::Strip if lawful && named.is_none() && kinds.is_none() => {
             conditions.push(asking(&[Subtype::MpCapable, Subtype::MpJoin]));
         }
-        Action::Accept if lawful && rule.standing.is_none() => {
+        Action::Accept if lawful && !rule.names_standings => {
             conditions.push(by_law(Condition::Standing(StandingSet::ALL.without(SUSPECT))));
         }
         Action::Accept | Action::Strip | Action::Reject(_) | Action::Drop | Action::SinglePath => {}
