@@ -245,7 +245,11 @@ const BREACHES: [(&str, &str, [&str; 3]); 11] = [
     (
         "option = \"mp_capable\"\nfrom = \"10.0.7.0/24\"\naction = \"drop\"",
         "c7>s syn mp_capable",
-        ["breaks", "sends it three times, a second apart, then connects without MPTCP", "sees nothing until a SYN without"],
+        [
+            "breaks",
+            "sends it three times, a second apart, then connects without MPTCP",
+            "sees nothing until a SYN without",
+        ],
     ),
     (
         "option = \"mp_capable\"\nfrom = \"10.0.7.0/24\"\naction = \"reject\"",

@@ -74,12 +74,7 @@ async fn gate(config: &Config) -> anyhow::Result<()> {
     let hangups = signal(SignalKind::hangup())?;
     let metrics = Arc::new(Metrics::default());
     let (reloader, rules) = Reloader::open(config.rules.clone())?;
-    if config.rules.is_empty() {
-        tracing::info!("no --rules: the built-in policy is in force");
-    } else {
-        tracing::info!(rules = rules.labels().count(), "rules loaded");
-    }
-    warn_of_unseen(config, &rules);
+    tell_of(&rules, config);
     drop(metrics.rules_in_force(&rules));
     let mode = if config.observe { Mode::Observe } else { Mode::Enforce };
     if mode == Mode::Observe {
@@ -153,7 +148,12 @@ impl Endings {
 }
 
 /// Rules about TCP options other than MPTCP's see what is queued, and in most modes plain TCP is not.
-fn warn_of_unseen(config: &Config, rules: &RuleSet) {
+fn tell_of(rules: &RuleSet, config: &Config) {
+    if config.rules.is_empty() {
+        tracing::info!("no --rules: the built-in policy is in force");
+    } else {
+        tracing::info!(rules = rules.labels().count(), "rules loaded");
+    }
     let unseen = config.attach.is_some() && config.mode.unwrap_or(QueueMode::Control) != QueueMode::All;
     if unseen && (rules.needs.kinds || rules.allowed.is_some()) {
         tracing::warn!(

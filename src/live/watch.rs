@@ -261,7 +261,7 @@ impl Look {
             Err(_unreadable) => (Ok(Loaded::default()), Vec::new()),
         };
         let seen = Self::new(paths, &read, &lists);
-        (read.and_then(|_| loaded), seen)
+        (read.and(loaded), seen)
     }
 }
 
