@@ -19,7 +19,6 @@ pub(super) struct Subject<'s> {
     pub(super) signals: &'s Signals,
     pub(super) finding: &'s Finding,
     pub(super) facts: &'s Facts,
-    pub(super) parent: Option<&'s Parent>,
 }
 
 /// What is to be done, and who says so.
@@ -56,15 +55,14 @@ impl Judgement {
 
 /// Judges a segment.
 pub(super) fn judge(rules: &RuleSet, subject: &Subject<'_>, tracker: &Tracker) -> Judgement {
-    let judgement = match settled(subject) {
+    let mut judgement = match settled(subject) {
         Some(settled) if !subject.facts.unsound => settled,
         settled => by_rules(rules, subject, tracker, settled),
     };
     if judgement.verdict == Verdict::Accept {
-        within_bounds(judgement, &rules.caps, subject, tracker)
-    } else {
-        judgement
+        keep_within_bounds(&mut judgement, &rules.caps, subject, tracker);
     }
+    judgement
 }
 
 /// What was decided before any rule is asked.
@@ -91,18 +89,19 @@ pub(super) const fn unparsed(policy: &Policy, unparsed: Unparsed) -> Judgement {
     }
 }
 
-/// The TCP options that `[normalize]` takes out. They are taken out of SYNs, where both hosts can do without; what is
-/// decided there holds, since later segments only use what the SYNs agreed on.
-pub(super) fn normalized(judgement: Judgement, rules: &RuleSet, packet: &Packet<'_>) -> Judgement {
-    let Some(allowed) = &rules.allowed else { return judgement };
+/// Takes the TCP options out that `[normalize]` does not allow: out of SYNs, where both hosts can do without. What is decided
+/// there holds, since later segments only use what the SYNs agreed on.
+pub(super) fn normalize(judgement: &mut Judgement, rules: &RuleSet, packet: &Packet<'_>) {
+    let Some(allowed) = &rules.allowed else { return };
     let unwanted = kinds::unwanted(packet, allowed);
     match judgement.verdict {
-        _ if unwanted.is_empty() => judgement,
+        _ if unwanted.is_empty() => {}
         Verdict::Accept => {
-            Judgement { verdict: Verdict::Strip(unwanted), reason: Reason::Normalized, ..judgement }
+            judgement.verdict = Verdict::Strip(unwanted);
+            judgement.reason = Reason::Normalized;
         }
-        Verdict::Strip(mask) => Judgement { verdict: Verdict::Strip(mask.and(unwanted)), ..judgement },
-        Verdict::Reject(_) | Verdict::Drop => judgement,
+        Verdict::Strip(mask) => judgement.verdict = Verdict::Strip(mask.and(unwanted)),
+        Verdict::Reject(_) | Verdict::Drop => {}
     }
 }
 
@@ -151,7 +150,7 @@ fn by_rules(
     let Subject { now, facts, .. } = *subject;
     let matched = rules.first_match(now, facts, tracker.rates());
     if matched.hit.is_some() || !facts.unsound {
-        return heard(matched, &rules.policy, subject);
+        return heard(&matched, &rules.policy, subject);
     }
     if let Some(refused) = malformed(rules.policy.malformed, subject) {
         return refused;
@@ -160,21 +159,21 @@ fn by_rules(
     // past by adding nonsense.
     settled.unwrap_or_else(|| {
         let sound = Facts { unsound: false, ..facts.clone() };
-        heard(rules.first_match(now, &sound, tracker.rates()), &rules.policy, subject)
+        heard(&rules.first_match(now, &sound, tracker.rates()), &rules.policy, subject)
     })
 }
 
-fn heard(matched: Matched<'_>, policy: &Policy, subject: &Subject<'_>) -> Judgement {
-    let trial = matched.observed.map(|hit| Trial {
-        rule: Arc::clone(hit.label),
-        verdict: carried_out(&hit, subject),
-        log: hit.log,
-    });
-    let judgement = match matched.hit {
-        Some(hit) => spoken(&hit, subject),
+fn heard(matched: &Matched<'_>, policy: &Policy, subject: &Subject<'_>) -> Judgement {
+    let mut judgement = match &matched.hit {
+        Some(hit) => spoken(hit, subject),
         None => by_policy(policy, subject),
     };
-    Judgement { trial, ..judgement }
+    judgement.trial = matched.observed.as_ref().map(|hit| Trial {
+        rule: Arc::clone(hit.label),
+        verdict: carried_out(hit, subject),
+        log: hit.log,
+    });
+    judgement
 }
 
 /// RFC 8684 3.1 has receivers ignore MP_CAPABLE in a form that they do not know: then the gate does what they would,
@@ -202,7 +201,7 @@ fn decided(subject: &Subject<'_>) -> Option<Judgement> {
 
 /// What the connection was accepted on: with a single path, nobody joins it or is invited to.
 fn on_terms(subject: &Subject<'_>) -> Option<Judgement> {
-    if !subject.parent?.terms.single_path {
+    if !subject.finding.single_path {
         return None;
     }
     let verdict = match subject.finding.standing {
@@ -335,12 +334,12 @@ fn by_policy(policy: &Policy, subject: &Subject<'_>) -> Judgement {
 
 /// What is accepted must have room: in the tables, and within `[limits]`. A connection that could not be remembered is
 /// better plain; a join that could not be, or is one too many, is refused, to be tried again.
-fn within_bounds(judgement: Judgement, caps: &Caps, subject: &Subject<'_>, tracker: &Tracker) -> Judgement {
+fn keep_within_bounds(judgement: &mut Judgement, caps: &Caps, subject: &Subject<'_>, tracker: &Tracker) {
     if judgement.reason == Reason::Decided && subject.packet.segment == Segment::Syn {
-        return judgement;
+        return;
     }
     let beyond = |forbids: fn(&Caps, &Parent) -> Option<(&'static str, u16)>| {
-        subject.parent.is_some_and(|parent| forbids(caps, parent).is_some())
+        subject.facts.parent.as_ref().is_some_and(|parent| forbids(caps, parent).is_some())
     };
     let standing = subject.finding.standing;
     let announced = matches!(standing, Standing::AddressAnnounced | Standing::AnnouncementUnproven);
@@ -353,7 +352,7 @@ fn within_bounds(judgement: Judgement, caps: &Caps, subject: &Subject<'_>, track
     } else if announced && subject.finding.announces_anew && beyond(Caps::forbids_address) {
         (refuse_announcement(subject), Reason::Limit)
     } else {
-        return judgement;
+        return;
     };
-    Judgement { trial: judgement.trial, ..Judgement::new(verdict, reason) }
+    *judgement = Judgement { trial: judgement.trial.take(), ..Judgement::new(verdict, reason) };
 }

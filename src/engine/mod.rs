@@ -20,7 +20,7 @@ use crate::rules::{Facts, Mark, RuleSet};
 use crate::time::Timestamp;
 use crate::track::{Counts, Finding, Limits, Origin, Parent, Passed, Rates, Standing, Terms, Tracker};
 use crate::wire::kinds::{self, Oddities, SeenKind};
-use crate::wire::{Flow, Packet, Unparsed};
+use crate::wire::{Packet, Unparsed};
 use judge::{Judgement, Subject};
 
 /// Whether decisions are carried out.
@@ -57,19 +57,13 @@ impl Engine {
         };
         let signals = mptcp::signals(&packet);
         let finding = self.tracker.inspect(now, &packet, &signals);
-        let parent = self.parent(&rules, &signals, &finding, packet.flow);
-        let facts = self.facts(
-            &rules,
-            ingress,
-            &View { packet: &packet, signals: &signals, finding: &finding, parent },
-        );
         let (signals, finding) = (&signals, &finding);
-        let subject =
-            Subject { now, packet: &packet, signals, finding, facts: &facts, parent: parent.as_ref() };
-        let judgement = judge::judge(&rules, &subject, &self.tracker);
-        let judgement = judge::normalized(judgement, &rules, &packet);
+        let facts = self.facts(&rules, ingress, View { packet: &packet, signals, finding });
+        let subject = Subject { now, packet: &packet, signals, finding, facts: &facts };
+        let mut judgement = judge::judge(&rules, &subject, &self.tracker);
+        judge::normalize(&mut judgement, &rules, &packet);
         let mark = mark(&rules, ingress, &judgement, &subject);
-        let origin = || Origin {
+        let origin = Origin {
             input: ingress.input,
             output: ingress.output,
             terms: Terms {
@@ -78,7 +72,7 @@ impl Engine {
                 rule: judgement.key,
             },
         };
-        let (connection, subflow) = match self.passed(&judgement, signals, origin) {
+        let (connection, subflow) = match self.passed(&judgement, signals, &origin) {
             Some(passed) => self.tracker.commit(now, &packet, finding, passed),
             None => (finding.connection, finding.subflow),
         };
@@ -128,20 +122,9 @@ impl Engine {
         let packet = Packet::parse(bytes)?;
         let signals = mptcp::signals(&packet);
         let finding = self.tracker.inspect(now, &packet, &signals);
-        let parent = self.parent(&rules, &signals, &finding, packet.flow);
-        let facts = self.facts(
-            &rules,
-            ingress,
-            &View { packet: &packet, signals: &signals, finding: &finding, parent },
-        );
-        let subject = Subject {
-            now,
-            packet: &packet,
-            signals: &signals,
-            finding: &finding,
-            facts: &facts,
-            parent: parent.as_ref(),
-        };
+        let facts =
+            self.facts(&rules, ingress, View { packet: &packet, signals: &signals, finding: &finding });
+        let subject = Subject { now, packet: &packet, signals: &signals, finding: &finding, facts: &facts };
         let settled = judge::settled(&subject).map(|judgement| judgement.reason);
         let connection = self.tracker.parent(&finding, packet.flow);
         let joined = self.tracker.has_joined(&finding);
@@ -153,17 +136,19 @@ impl Engine {
         self.tracker.rates()
     }
 
-    /// The connection of the segment: of joins and announcements, whose terms bind them, and where a rule asks for it.
-    fn parent(&self, rules: &RuleSet, signals: &Signals, finding: &Finding, flow: Flow) -> Option<Parent> {
+    /// The connection of the segment: of joins and announcements, which limits and terms bind, and where a rule asks for it.
+    fn parent(&self, rules: &RuleSet, view: View<'_>) -> Option<Parent> {
+        let View { packet, signals, finding } = view;
         let bound = SubtypeSet::only(Subtype::MpJoin).and(SubtypeSet::only(Subtype::AddAddr));
-        if !rules.needs.parent && !signals.subtypes.meets(bound) {
-            return None;
+        let asked = rules.needs.parent || finding.single_path;
+        if asked || (rules.needs.bound && signals.subtypes.meets(bound)) {
+            return self.tracker.parent(finding, packet.flow);
         }
-        self.tracker.parent(finding, flow)
+        None
     }
 
-    fn facts(&self, rules: &RuleSet, ingress: &Ingress, view: &View<'_>) -> Facts {
-        let &View { packet, signals, finding, parent } = view;
+    fn facts(&self, rules: &RuleSet, ingress: &Ingress, view: View<'_>) -> Facts {
+        let View { packet, signals, finding } = view;
         let malformed = signals.malformed();
         let mut facts = Facts::of(packet.flow, packet.segment);
         facts.input = ingress.input;
@@ -172,9 +157,10 @@ impl Engine {
         facts.subtypes = signals.subtypes;
         facts.version = finding.version;
         facts.standing = finding.standing;
-        facts.parent = parent;
-        facts.join_to =
-            parent.filter(|_| finding.standing == Standing::JoinKnown).map(|parent| parent.goes_to);
+        facts.parent = self.parent(rules, view);
+        if finding.standing == Standing::JoinKnown {
+            facts.join_to = facts.parent.as_ref().map(|parent| parent.goes_to);
+        }
         facts.unsound = malformed.is_some();
         if signals.subtypes.contains(Subtype::AddAddr) {
             facts.announced = announced(signals);
@@ -195,16 +181,11 @@ impl Engine {
     }
 
     /// How the packet goes on, if it does. One that loses other options than MPTCP's keeps what matters here.
-    fn passed(
-        &self,
-        judgement: &Judgement,
-        signals: &Signals,
-        origin: impl FnOnce() -> Origin,
-    ) -> Option<Passed> {
+    fn passed<'o>(&self, judgement: &Judgement, signals: &Signals, origin: &'o Origin) -> Option<Passed<'o>> {
         match (self.mode, judgement.verdict) {
-            (Mode::Observe, _) | (Mode::Enforce, Verdict::Accept) => Some(Passed::Whole(origin())),
+            (Mode::Observe, _) | (Mode::Enforce, Verdict::Accept) => Some(Passed::Whole(origin)),
             (Mode::Enforce, Verdict::Strip(mask)) if !mask.meets(signals.mask(signals.subtypes)) => {
-                Some(Passed::Whole(origin()))
+                Some(Passed::Whole(origin))
             }
             (Mode::Enforce, Verdict::Strip(_)) => Some(Passed::Stripped),
             (Mode::Enforce, Verdict::Reject(_) | Verdict::Drop) => None,
@@ -247,11 +228,11 @@ pub struct Look {
 }
 
 /// A segment, and what is known of it.
+#[derive(Clone, Copy)]
 struct View<'v> {
     packet: &'v Packet<'v>,
     signals: &'v Signals,
     finding: &'v Finding,
-    parent: Option<Parent>,
 }
 
 /// The addresses that a segment announces; an echo announces nothing.
@@ -269,7 +250,7 @@ fn mark(rules: &RuleSet, ingress: &Ingress, judgement: &Judgement, subject: &Sub
         subject.finding.standing,
         Standing::JoinKnown | Standing::JoinAnswered | Standing::JoinVerified
     );
-    let inherited = subject.parent.filter(|_| joins).map(|parent| Mark {
+    let inherited = subject.facts.parent.as_ref().filter(|_| joins).map(|parent| Mark {
         mask: judgement.inherit_mark.unwrap_or(rules.policy.inherit_mark),
         value: parent.terms.mark,
     });

@@ -14,7 +14,7 @@ use crate::rules::matcher::{Asked, Effect, Rule};
 use crate::rules::report::{At, Finding, Located, Report, quote};
 use crate::rules::sets::{ReadList, Sets};
 use crate::rules::values::{Reader, Value, kind};
-use crate::rules::{Action, Diagnostic, Needs, Refusal, RuleLabel, RuleSet, Source};
+use crate::rules::{Action, Caps, Diagnostic, Needs, Refusal, RuleLabel, RuleSet, Source};
 use crate::rules::{laws, lint, policy, settings, words};
 
 /// Compiles files into one rule set; their order is the order of the rules. Gives warnings along with it. Sets that name
@@ -47,12 +47,17 @@ pub fn compile_with(
     let index = Index::build(&rules.iter().map(Rule::asks).collect::<Vec<_>>());
     sets.lint(&mut report);
     lint::rules(&rules, &index, &mut report);
+    let inherits = |rule: &Rule| rule.effect.inherit_mark.is_some();
+    let of_settings = Needs {
+        bound: settings.caps != Caps::default() || policy.inherit_mark != 0 || rules.iter().any(inherits),
+        ..Needs::default()
+    };
     let set = RuleSet {
         policy,
         caps: settings.caps,
         allowed: settings.allowed.map(|allowed| allowed.into_iter().map(|kind| kind.value).collect()),
         sets: sets.len(),
-        needs: rules.iter().flat_map(|rule| rule.conditions.iter()).fold(Needs::default(), needs),
+        needs: rules.iter().flat_map(|rule| rule.conditions.iter()).fold(of_settings, needs),
         rules,
         index,
     };

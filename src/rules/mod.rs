@@ -107,6 +107,8 @@ pub struct Matched<'r> {
 pub struct Needs {
     /// [`Facts::parent`].
     pub parent: bool,
+    /// The same, of joins and announcements alone: limits, and marks that joins take from the first subflow.
+    pub bound: bool,
     /// [`Facts::kinds`] and what is odd about them.
     pub kinds: bool,
     /// [`Facts::source_connections`].

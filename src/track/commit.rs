@@ -48,6 +48,8 @@ pub(super) struct News {
     pub(super) announced: Option<Announced>,
     /// It was not announced before.
     pub(super) announces_anew: bool,
+    /// It should not have been: the connection has a single path.
+    pub(super) single_path: bool,
     pub(super) removed: ArrayVec<u8, REMOVED_MAX>,
 }
 
@@ -62,6 +64,7 @@ impl News {
             fastclose: false,
             announced: None,
             announces_anew: false,
+            single_path: false,
             removed: ArrayVec::new(),
         }
     }
@@ -87,9 +90,9 @@ impl News {
 
 /// How a segment went on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Passed {
+pub enum Passed<'o> {
     /// With all of its MPTCP options; of the SYN of a new connection, this is remembered.
-    Whole(Origin),
+    Whole(&'o Origin),
     /// Without some of its options, or all.
     Stripped,
 }
@@ -101,7 +104,7 @@ impl Tracker {
         now: Timestamp,
         packet: &Packet<'_>,
         finding: &Finding,
-        passed: Passed,
+        passed: Passed<'_>,
     ) -> (Option<ConnectionId>, Option<SubflowId>) {
         let (pair, end) = packet.flow.pair();
         let begin = |state, origin, joins| {
@@ -113,7 +116,7 @@ impl Tracker {
             (_, Passed::Stripped) | (Lesson::Nothing, _) => {}
             (Lesson::Offer(offer), Passed::Whole(origin)) => {
                 let connection = self.next_connection();
-                begin(State::ExpectAnswer { connection, offer: *offer }, origin, None);
+                begin(State::ExpectAnswer { connection, offer: *offer }, *origin, None);
                 return (Some(connection), Some(SubflowId(0)));
             }
             (&Lesson::JoinOffer { connection, token, nonce }, Passed::Whole(_)) => {

@@ -71,6 +71,7 @@ impl Tracker {
             decided: Some(Course::Accepted),
             both_acked: before.opener.acked && before.acceptor.acked,
             announces_anew: news.announces_anew,
+            single_path: news.single_path,
             sender: Some(side),
             lesson: if nothing_new { Lesson::Nothing } else { Lesson::News(news) },
         }
@@ -112,6 +113,7 @@ impl Tracker {
         let side = news.side;
         let judged = self.connections.read(&connection, |known| {
             news.announces_anew |= !known.has_announced(side, &add.announced);
+            news.single_path |= known.origin.terms.single_path;
             (known.vouches(side, add), known.contradicts(side, &add.announced))
         });
         match judged {

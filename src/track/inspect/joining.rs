@@ -18,12 +18,14 @@ struct Candidate {
     version: u8,
     /// The join goes to an address that its host is known by.
     at_home: bool,
+    single_path: bool,
 }
 
 impl Candidate {
     /// A segment of `sender` that has to do with the join.
     fn stands(&self, standing: Standing, sender: Side) -> Finding {
-        Finding::new(standing).of(self.owner.connection).version(self.version).from(sender)
+        let finding = Finding::new(standing).of(self.owner.connection).version(self.version).from(sender);
+        Finding { single_path: self.single_path, ..finding }
     }
 }
 
@@ -85,8 +87,12 @@ impl Tracker {
         };
         let initiator = Owner { connection: join.connection, side: join.initiator };
         let proven = self.proves(proof, initiator, (join.initiator_nonce, join.acceptor_nonce));
+        let joined = self
+            .connections
+            .read(&join.connection, |joined| (joined.version.number(), joined.origin.terms.single_path));
         let finding = |standing| Finding {
-            version: self.connections.read(&join.connection, |connection| connection.version.number()),
+            version: joined.map(|(version, _)| version),
+            single_path: joined.is_some_and(|(_, single_path)| single_path),
             ..Finding::new(standing).of(join.connection).from(join.initiator)
         };
         match proven {
@@ -109,10 +115,16 @@ impl Tracker {
     /// The connections that a token can name and that can still be joined.
     fn joinable(&self, token: Token, host: IpAddr) -> ArrayVec<Candidate, OWNERS_MAX> {
         let candidate = |owner: Owner| {
-            let (version, at_home, ended) = self.connections.read(&owner.connection, |known| {
-                (known.version.number(), known.is_at(owner.side, host), known.ended)
+            let (candidate, ended) = self.connections.read(&owner.connection, |known| {
+                let candidate = Candidate {
+                    owner,
+                    version: known.version.number(),
+                    at_home: known.is_at(owner.side, host),
+                    single_path: known.origin.terms.single_path,
+                };
+                (candidate, known.ended)
             })?;
-            (!ended).then_some(Candidate { owner, version, at_home })
+            (!ended).then_some(candidate)
         };
         self.tokens.owners(token).into_iter().filter_map(candidate).collect()
     }

@@ -27,6 +27,8 @@ pub struct Finding {
     pub decided: Option<Course>,
     /// Both hosts have acknowledged data at the data level on this subflow (law 4).
     pub both_acked: bool,
+    /// Its connection was accepted with a single path.
+    pub single_path: bool,
     /// It announces an address that its sender has not announced before.
     pub announces_anew: bool,
     /// Which host of the connection sent it.
@@ -52,6 +54,7 @@ impl Finding {
             version: None,
             decided: None,
             both_acked: false,
+            single_path: false,
             announces_anew: false,
             sender: None,
             lesson: Lesson::Nothing,
