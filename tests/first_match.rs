@@ -15,10 +15,10 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use ipnet::IpNet;
-use mpgate::mptcp::{ResetReason, Subtype, SubtypeSet};
+use mpgate::mptcp::{Subtype, SubtypeSet};
 use mpgate::rules::{Facts, Hit, InterfaceName, Source, compile};
 use mpgate::time::Timestamp;
-use mpgate::track::{FallbackCause, JoinTo, Parent, Rates, RuleKey, Standing, Terms};
+use mpgate::track::{JoinTo, Parent, Rates, RuleKey, Standing, Terms};
 use mpgate::wire::kinds::{Oddities, SeenKind};
 use mpgate::wire::{Endpoint, Flow, Segment};
 use proptest::prelude::*;
@@ -53,29 +53,6 @@ const SEEN: [SeenKind; 6] = [
     SeenKind { kind: 19, experiment: None },
     SeenKind { kind: 254, experiment: Some(0xf989) },
     SeenKind { kind: 254, experiment: Some(7) },
-];
-const STANDINGS: [Standing; 21] = [
-    Standing::Plain,
-    Standing::NewConnection,
-    Standing::KnownConnection,
-    Standing::UnknownConnection,
-    Standing::Fallback(FallbackCause::PlainData),
-    Standing::Mirrored,
-    Standing::KeyChanged,
-    Standing::JoinKnown,
-    Standing::JoinUnknown,
-    Standing::JoinAnswered,
-    Standing::JoinVerified,
-    Standing::JoinForgedAnswer,
-    Standing::JoinForgedProof,
-    Standing::AddressAnnounced,
-    Standing::AnnouncementForged,
-    Standing::AnnouncementUnproven,
-    Standing::AddressIdConflict,
-    Standing::AddressRemoved,
-    Standing::PriorityChanged,
-    Standing::Fastclose,
-    Standing::Reset(Some(ResetReason::PROHIBITED)),
 ];
 /// Rules that `parent_rule` can name; each set has them, by the place of a rule.
 const PARENTS: [&str; 3] = ["0", "1", "2"];
@@ -142,7 +119,7 @@ fn ask() -> impl Strategy<Value = Ask> {
         places(KINDS.len()).prop_map(Ask::Kinds).boxed(),
         some(&[0, 1, 2]).prop_map(Ask::Versions).boxed(),
         some(&Segment::ALL).prop_map(Ask::Segments).boxed(),
-        some(&STANDINGS).prop_map(Ask::Standings).boxed(),
+        some(&Standing::EACH).prop_map(Ask::Standings).boxed(),
         some(&JoinTo::ALL).prop_map(Ask::JoinTo).boxed(),
         places(PARENTS.len()).prop_map(Ask::ParentRule).boxed(),
         (select(vec!["subflows", "pending_joins", "connections_per_source"]), places(COUNTS.len()))
@@ -231,7 +208,7 @@ fn facts(keys: [RuleKey; 3]) -> impl Strategy<Value = Facts> {
     );
     let known = (
         proptest::option::of(0_u8..3),
-        select(STANDINGS.to_vec()),
+        select(Standing::EACH.to_vec()),
         proptest::option::of(select(JoinTo::ALL.to_vec())),
         proptest::option::of(parent),
         0_u32..8,

@@ -2,33 +2,8 @@
 
 use crate::mptcp::{Subtype, SubtypeSet};
 use crate::rules::condition::{Condition, Counted, Named, Whose, standing_set};
-use crate::track::{FallbackCause, Standing, StandingSet};
+use crate::track::{Standing, StandingSet};
 use crate::wire::Segment;
-
-/// One of each standing, whatever it carries.
-const STANDINGS: [Standing; Standing::LABELS.len()] = [
-    Standing::Plain,
-    Standing::NewConnection,
-    Standing::KnownConnection,
-    Standing::UnknownConnection,
-    Standing::Fallback(FallbackCause::PlainData),
-    Standing::Mirrored,
-    Standing::KeyChanged,
-    Standing::JoinKnown,
-    Standing::JoinUnknown,
-    Standing::JoinAnswered,
-    Standing::JoinVerified,
-    Standing::JoinForgedAnswer,
-    Standing::JoinForgedProof,
-    Standing::AddressAnnounced,
-    Standing::AnnouncementForged,
-    Standing::AnnouncementUnproven,
-    Standing::AddressIdConflict,
-    Standing::AddressRemoved,
-    Standing::PriorityChanged,
-    Standing::Fastclose,
-    Standing::Reset(None),
-];
 
 /// Whether some segment can meet all of `conditions`, as far as kinds of segment, options and standings tell.
 pub(super) fn is_feasible(conditions: &[&Condition]) -> bool {
@@ -38,7 +13,7 @@ pub(super) fn is_feasible(conditions: &[&Condition]) -> bool {
         return true;
     }
     Segment::ALL.into_iter().any(|segment| {
-        STANDINGS
+        Standing::EACH
             .into_iter()
             .filter(|&standing| stands_in(standing, segment))
             .any(|standing| conditions.iter().all(|condition| is_possible(condition, segment, standing)))
@@ -157,7 +132,7 @@ mod tests {
 
     #[test]
     fn each_standing_is_possible_by_itself_and_in_its_place() {
-        for (standing, label) in STANDINGS.into_iter().zip(Standing::LABELS) {
+        for (standing, label) in Standing::EACH.into_iter().zip(Standing::LABELS) {
             assert_eq!(standing.label(), label);
             assert!(is_feasible(&[&Condition::Standing(StandingSet::only(standing))]), "{label}");
         }

@@ -99,6 +99,31 @@ impl FallbackCause {
 }
 
 impl Standing {
+    /// One of each, in the order of their labels; what they carry stands for whatever they may carry.
+    pub const EACH: [Self; Self::LABELS.len()] = [
+        Self::Plain,
+        Self::NewConnection,
+        Self::KnownConnection,
+        Self::UnknownConnection,
+        Self::Fallback(FallbackCause::PlainData),
+        Self::Mirrored,
+        Self::KeyChanged,
+        Self::JoinKnown,
+        Self::JoinUnknown,
+        Self::JoinAnswered,
+        Self::JoinVerified,
+        Self::JoinForgedAnswer,
+        Self::JoinForgedProof,
+        Self::AddressAnnounced,
+        Self::AnnouncementForged,
+        Self::AnnouncementUnproven,
+        Self::AddressIdConflict,
+        Self::AddressRemoved,
+        Self::PriorityChanged,
+        Self::Fastclose,
+        Self::Reset(None),
+    ];
+
     /// The one spelling in rules, logs, replay and docs, at the place of its bit in a [`StandingSet`].
     pub const LABELS: [&'static str; 21] = [
         "plain",
