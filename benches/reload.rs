@@ -1,19 +1,17 @@
 //! What a reload does to the packets: 50 000 a second through a gate on a real NFQUEUE, whose 10 000 rules and 100 000
 //! prefixes are replaced meanwhile.
 //!
-//! `sudo -E cargo bench --bench reload`, about two minutes; only the figures of a machine that does nothing else count.
+//! `sudo -E cargo bench --bench reload`, about two and a half minutes; only the figures of a machine that does nothing else
+//! count.
 //!
-//! In each round the packets pass a router without a gate, one with a gate, and one with a gate that reloads; so what the
-//! harness adds shows beside what the gate adds. A packet carries its number and the time right before it was sent; the
+//! In each round the packets pass a router without a gate, one with a gate, one with a gate that reloads, and one with
+//! a gate that reloads with workers of ordinary priority; so what the harness adds shows beside what the gate adds, and what
+//! the workers' priority takes away. A packet carries its number and the time right before it was sent; the
 //! kernel stamps its arrival in the receiver's namespace, so that the receiver's own schedule does not count. The sender
 //! stands for a network card, whose interrupts wait for no thread, and so has a real-time priority. Where it comes too late
 //! all the same, what was due is sent later, and told as a slip: then its processor stood still. Packets that were on their
 //! way meanwhile, or whose sending was interrupted between stamp and call, are told as held: they must arrive, and their
 //! longest delay is told, but beside the others'.
-//!
-//! On a machine that is never idle, `MPGATE_BENCH_REALTIME=1` gives the gate's workers a real-time priority too. That
-//! takes away what other programs add, and shows what a reload costs the workers otherwise than by taking processors:
-//! locks, page faults, the allocator. It is not how a gate runs, and the figures say so.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -45,12 +43,14 @@ use nix::sys::time::TimeSpec;
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use rustix::thread::{
-    ClockId, LinkNameSpaceType, Timespec, clock_nanosleep_absolute, gettid, move_into_link_name_space,
+    ClockId, LinkNameSpaceType, Timespec, clock_nanosleep_absolute, move_into_link_name_space,
     set_current_timer_slack,
 };
 use rustix::time::clock_gettime;
 use socket2::{Domain, Protocol, Socket, Type};
 use tempfile::TempDir;
+use thread_priority::unix::{RealtimeThreadSchedulePolicy, ThreadSchedulePolicy};
+use thread_priority::{ThreadPriority, set_thread_priority_and_policy, thread_native_id};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What is asked: so many packets a second,
@@ -114,12 +114,9 @@ fn main() -> ExitCode {
         "{RATE} packets/s for {} s a turn, {ROUNDS} rounds; {RULES} rules with {PREFIXES} prefixes; queues {QUEUES}\n",
         TURN / SECOND
     );
-    if realtime() {
-        println!("the workers have a real-time priority: this is not how a gate runs\n");
-    }
     println!("{}", Turn::HEAD);
     for _ in 0..ROUNDS {
-        for kind in [Kind::NoGate, Kind::Gate, Kind::Reload] {
+        for kind in Kind::EACH {
             let turn = world.turn(kind);
             if INTERRUPTED.load(Ordering::Relaxed) {
                 eprintln!("interrupted");
@@ -135,17 +132,17 @@ fn main() -> ExitCode {
 /// Says what was asked and what was measured, and whether it was kept.
 fn conclude(turns: &BTreeMap<Kind, Vec<Turn>>) -> bool {
     let of = |kind, what: fn(&Turn) -> u64| turns[&kind].iter().map(what).collect::<Vec<_>>();
-    println!("\nmedian delay  no gate      gate    reload  reload/gate");
+    println!("\nmedian delay  no gate      gate    reload  reload/gate  reload, ordinary priority");
     let what: [fn(&Turn) -> u64; 3] = [|turn| turn.p50, |turn| turn.p99, |turn| turn.max];
     for (name, what) in ["p50", "p99", "max"].into_iter().zip(what) {
-        let [none, gate, reload] =
-            [Kind::NoGate, Kind::Gate, Kind::Reload].map(|kind| median(of(kind, what)));
+        let [none, gate, reload, ordinary] = Kind::EACH.map(|kind| median(of(kind, what)));
         println!(
-            "{name:>12}  {}  {}  {}  {:.2}",
+            "{name:>12}  {}  {}  {}  {:>11.2}  {}",
             micros(none),
             micros(gate),
             micros(reload),
-            ratio(reload, gate)
+            ratio(reload, gate),
+            micros(ordinary)
         );
     }
     let reloads: Vec<_> = turns[&Kind::Reload].iter().flat_map(|turn| turn.reloads.iter().copied()).collect();
@@ -186,14 +183,19 @@ enum Kind {
     Gate,
     /// A router with a gate that reloads.
     Reload,
+    /// The same, and its workers' priority is that of other programs.
+    Ordinary,
 }
 
 impl Kind {
+    const EACH: [Self; 4] = [Self::NoGate, Self::Gate, Self::Reload, Self::Ordinary];
+
     const fn name(self) -> &'static str {
         match self {
             Self::NoGate => "no gate",
             Self::Gate => "gate",
             Self::Reload => "reload",
+            Self::Ordinary => "ordinary",
         }
     }
 }
@@ -296,14 +298,14 @@ impl World {
     fn turn(&self, kind: Kind) -> Turn {
         let staged = Staged::write(self.rules.path());
         let home = staged.put(0);
-        let gate = (kind != Kind::NoGate).then(|| Gate::start(self, &home));
+        let gate = (kind != Kind::NoGate).then(|| Gate::start(self, &home, kind));
         let began = AtomicBool::new(false);
         let over = AtomicBool::new(false);
         let receiver = inside(&self.net("d"), receiving_socket);
         let (trip, arrivals, reloads) = thread::scope(|scope| {
             let receiving = scope.spawn(|| receive(&receiver, &over));
             let reloading = scope.spawn(|| match kind {
-                Kind::Reload => inside(&self.net("r"), || reload(&staged, &began)),
+                Kind::Reload | Kind::Ordinary => inside(&self.net("r"), || reload(&staged, &began)),
                 Kind::NoGate | Kind::Gate => Vec::new(),
             });
             let trip = inside(&self.net("s"), || send(&began));
@@ -371,12 +373,15 @@ struct Gate {
 }
 
 impl Gate {
-    fn start(world: &World, rules: &Path) -> Self {
+    fn start(world: &World, rules: &Path, kind: Kind) -> Self {
         let log = world.rules.path().join("log");
         let router = world.net("r");
         let mut command = Command::new(GATE);
         command.args(["run", "--attach", "forward", "--mode", "all", "--queue", QUEUES, "--rules"]);
         command.arg(rules);
+        if kind == Kind::Ordinary {
+            command.arg("--ordinary-priority");
+        }
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -388,20 +393,7 @@ impl Gate {
             assert!(now() < until, "the gate does not start: {}", gate.said());
             sleep_until(now() + 20 * MILLI);
         }
-        if realtime() {
-            gate.hurry_workers();
-        }
         gate
-    }
-
-    /// Gives the workers, and no other thread, a priority right behind the sender's.
-    fn hurry_workers(&self) {
-        for task in fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap() {
-            let task = task.unwrap();
-            if fs::read_to_string(task.path().join("comm")).unwrap().starts_with("mpgate-q") {
-                hurry(task.file_name().to_str().unwrap(), "1");
-            }
-        }
     }
 
     fn said(&self) -> String {
@@ -456,7 +448,8 @@ impl Trip {
 /// Sends at the rate until the turn is over.
 fn send(began: &AtomicBool) -> Trip {
     set_current_timer_slack(NonZeroU64::new(1)).unwrap();
-    hurry(&gettid().to_string(), "2");
+    let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
+    set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Max, policy).unwrap();
     let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(255))).unwrap();
     let mut packets: Vec<_> = (0..PAIRS).map(packet).collect();
     let count = RATE * TURN / SECOND;
@@ -705,17 +698,6 @@ fn inside<T: Send>(net: &str, work: impl FnOnce() -> T + Send) -> T {
         });
         moved.join().unwrap()
     })
-}
-
-/// Whether the workers get a real-time priority.
-fn realtime() -> bool {
-    std::env::var_os("MPGATE_BENCH_REALTIME").is_some()
-}
-
-/// Gives a thread a real-time priority.
-fn hurry(thread: &str, priority: &str) {
-    let mut chrt = Command::new("chrt");
-    assert!(chrt.args(["--fifo", "--pid", priority, thread]).status().unwrap().success(), "chrt fails");
 }
 
 fn ip(args: &str) {

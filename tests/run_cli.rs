@@ -66,11 +66,7 @@ impl Net {
     }
 
     fn spawn(&self, args: &[&str]) -> Gate {
-        let mut child = self.command(GATE).arg("run").args(args).stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (tell, lines) = sync_channel(1000);
-        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
-        Gate { child, lines }
+        Gate::spawn(self.command(GATE).arg("run").args(args))
     }
 
     /// The body of an answer, and behind it its status.
@@ -101,6 +97,14 @@ struct Gate {
 }
 
 impl Gate {
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (tell, lines) = sync_channel(1000);
+        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        Self { child, lines }
+    }
+
     /// Waits for a line that holds `words`.
     fn says(&self, words: &str, within: Duration) {
         loop {
@@ -418,4 +422,37 @@ fn a_closed_standard_error_ends_nothing() {
     assert_eq!(net.get("/healthz"), "ok\n200");
     gate.signal(Signal::TERM);
     assert!(gate.child.wait().unwrap().success());
+}
+
+#[test]
+fn the_workers_and_no_other_thread_come_before_ordinary_programs_unless_told_otherwise() {
+    let net = Net::new();
+    let threads = |gate: &Gate| {
+        let tasks = fs::read_dir(format!("/proc/{}/task", gate.child.id())).unwrap();
+        let mut threads: Vec<_> = tasks
+            .map(|task| {
+                let stat = fs::read_to_string(task.unwrap().path().join("stat")).unwrap();
+                let (name, fields) = stat.split_once('(').unwrap().1.rsplit_once(") ").unwrap();
+                // Fields 40 and 41 of proc_pid_stat(5), of which these begin with the third.
+                let fields: Vec<_> = fields.split(' ').collect();
+                format!("{name}: priority {}, policy {}", fields[37], fields[38])
+            })
+            .collect();
+        threads.sort();
+        threads
+    };
+    for (option, workers) in
+        [(None, "priority 1, policy 2"), (Some("--ordinary-priority"), "priority 0, policy 0")]
+    {
+        let gate = net.start(&["--queue", "0-1"].into_iter().chain(option).collect::<Vec<_>>());
+        // Its `ready` may come before a new thread's first step.
+        thread::park_timeout(Duration::from_millis(300));
+        let threads = threads(&gate);
+        let (ours, others): (Vec<_>, Vec<_>) =
+            threads.iter().partition(|thread| thread.starts_with("mpgate-q"));
+        assert_eq!(ours, [&format!("mpgate-q0: {workers}"), &format!("mpgate-q1: {workers}")]);
+        assert!(others.iter().all(|thread| thread.ends_with("priority 0, policy 0")), "{others:?}");
+    }
+    let unprivileged = Gate::spawn(net.command("setpriv").args(["--bounding-set=-sys_nice", GATE, "run"]));
+    unprivileged.says("CAP_SYS_NICE or LimitRTPRIO=1 lets it", PATIENCE);
 }

@@ -12,6 +12,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Deserializer};
 
 use crate::attach::{Backend, Hook, QueueMode};
+use crate::cli::workers::Precedence;
 use crate::queue::PACKETS_MAX;
 use crate::track::Limits;
 
@@ -64,6 +65,10 @@ pub(super) struct Config {
     /// Packets that may wait in a queue [default: 1024]
     #[arg(long, value_name = "N")]
     pub(super) queue_packets: Option<NonZeroU16>,
+
+    /// Let packets wait for other programs, instead of giving the workers a real-time priority
+    #[arg(long)]
+    pub(super) ordinary_priority: bool,
 
     /// The form of the log on standard error; RUST_LOG chooses how much [default: text]
     #[arg(long)]
@@ -161,6 +166,7 @@ impl Config {
             listen: self.listen.or(below.listen),
             fail_closed: self.fail_closed || below.fail_closed,
             queue_packets: self.queue_packets.or(below.queue_packets),
+            ordinary_priority: self.ordinary_priority || below.ordinary_priority,
             log: self.log.or(below.log),
             limits: below.limits,
         }
@@ -181,6 +187,11 @@ impl Config {
     pub(super) fn queues(&self) -> RangeInclusive<u16> {
         let Queues { first, last } = self.queue.unwrap_or_default();
         first..=last
+    }
+
+    /// When packets get the processor.
+    pub(super) fn precedence(&self) -> Precedence {
+        if self.ordinary_priority { Precedence::Ordinary } else { Precedence::Realtime }
     }
 
     /// How many packets may wait in a queue.
@@ -293,14 +304,15 @@ mod tests {
     #[test]
     fn every_setting_can_stand_in_the_file() {
         let text = "rules = []\nqueue = 3\nattach = \"forward\"\nmode = \"strict\"\nbackend = \"iptables\"\n\
-                    observe = true\nlisten = \"[::1]:1\"\nfail_closed = true\nqueue_packets = 9\nlog = \"json\"\n\
-                    [limits]\nconnections = 1\nhandshakes = 2\nidle_secs = 3";
+                    observe = true\nlisten = \"[::1]:1\"\nfail_closed = true\nqueue_packets = 9\n\
+                    ordinary_priority = true\nlog = \"json\"\n[limits]\nconnections = 1\nhandshakes = 2\nidle_secs = 3";
         let config = read(text).unwrap();
         assert_eq!(config.queue, Some(Queues { first: 3, last: 3 }));
         assert_eq!(config.attach, Some(Hook::Forward));
         assert_eq!(config.mode, Some(QueueMode::Strict));
         assert_eq!(config.log, Some(LogFormat::Json));
         assert_eq!(config.queue_packets_max(), 9);
+        assert_eq!(config.precedence(), Precedence::Ordinary);
         assert_eq!(config.limits(), Limits { connections_max: 1, handshakes_max: 2, idle_secs: 3 });
     }
 

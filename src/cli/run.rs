@@ -93,8 +93,8 @@ async fn gate(config: &Config) -> anyhow::Result<()> {
         let listener = serve::listen(addr).await?;
         tokio::spawn(serve::serve(listener, Arc::clone(&site)));
     }
-    let mut workers =
-        Workers::start(config.queues(), bound, &engine, &metrics).context("cannot start a thread")?;
+    let mut workers = Workers::start(config.queues(), bound, &engine, &metrics, config.precedence())
+        .context("cannot start a thread")?;
     let attached = plan(config).map(|plan| plan.install()).transpose()?;
 
     site.ready.store(true, Ordering::Release);

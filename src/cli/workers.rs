@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use thread_priority::unix::{RealtimeThreadSchedulePolicy, ThreadSchedulePolicy};
+use thread_priority::{ThreadPriority, set_thread_priority_and_policy, thread_native_id};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use crate::engine::Engine;
@@ -33,6 +35,29 @@ impl Drop for Farewell {
     }
 }
 
+/// When packets get the processor, next to what else wants it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Precedence {
+    /// Before every ordinary program, as if the kernel decided them itself. An ordinary thread that wakes up often waits for
+    /// others' turns of some milliseconds, on a busy machine of some ten.
+    Realtime,
+    /// In turn with the others.
+    Ordinary,
+}
+
+impl Precedence {
+    /// Gives it to the calling thread, where the system lets us.
+    fn take(self) -> Result<(), thread_priority::Error> {
+        if self == Self::Ordinary {
+            return Ok(());
+        }
+        // The lowest of the real-time priorities: what somebody made real-time on purpose still comes first. A worker
+        // that never sleeps leaves ordinary programs the twentieth part of its processor, which Linux keeps for them.
+        let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);
+        set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy)
+    }
+}
+
 impl Workers {
     /// Starts a thread for each of `workers`, which are bound to `queues` in that order.
     ///
@@ -43,6 +68,7 @@ impl Workers {
         workers: Vec<Worker>,
         engine: &Arc<Engine>,
         metrics: &Metrics,
+        precedence: Precedence,
     ) -> io::Result<Self> {
         let running = workers.len();
         let stop = Arc::new(AtomicBool::new(false));
@@ -52,6 +78,13 @@ impl Workers {
             let (engine, metrics, stop) = (Arc::clone(engine), metrics.queue(queue), Arc::clone(&stop));
             thread::Builder::new().name(format!("mpgate-q{queue}")).spawn(move || {
                 let _farewell = farewell;
+                if let Err(error) = precedence.take() {
+                    tracing::info!(
+                        queue,
+                        "packets wait for other programs, since this one may not have a real-time priority ({error}): \
+                         CAP_SYS_NICE or LimitRTPRIO=1 lets it"
+                    );
+                }
                 worker.run(&engine, &metrics, &stop);
             })?;
         }
