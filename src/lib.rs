@@ -41,6 +41,7 @@ pub mod rules;
 pub mod engine;
 
 pub mod clock;
+pub mod capture;
 pub mod fields;
 pub mod live;
 pub mod marks;

@@ -9,9 +9,10 @@ use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use tempfile::NamedTempFile;
 
+use crate::capture::{Capture, CaptureError, Frame};
 use crate::engine::{Engine, Mode};
 use crate::live::load;
-use crate::replay::{Capture, CaptureError, Frame, Lines, Output, Replay, Seen, Show, Summary, write_json};
+use crate::replay::{Behind, Lines, Replay, Seen, Show, Summary, write_json};
 use crate::rules::{Diagnostic, RuleSet};
 use crate::track::Limits;
 
@@ -207,7 +208,7 @@ impl Printer {
 struct Copy {
     path: PathBuf,
     force: bool,
-    output: Output<BufWriter<NamedTempFile>>,
+    output: Behind<BufWriter<NamedTempFile>>,
 }
 
 impl Copy {
@@ -219,7 +220,7 @@ impl Copy {
             path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         // Readable by its owner alone: captures hold the keys of connections.
         let file = NamedTempFile::new_in(directory).with_context(|| format!("{}", path.display()))?;
-        let output = Output::new(BufWriter::new(file)).with_context(|| format!("{}", path.display()))?;
+        let output = Behind::new(BufWriter::new(file)).with_context(|| format!("{}", path.display()))?;
         Ok(Self { path: path.to_owned(), force, output })
     }
 

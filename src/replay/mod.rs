@@ -1,24 +1,18 @@
 //! The door to captures: the same stairs as production, climbed in capture time.
 
-pub mod capture;
-mod pcap;
-mod pcapng;
-pub mod interface;
-mod window;
-mod link;
 pub mod report;
 pub mod text;
 pub mod summary;
-pub mod output;
+pub mod behind;
 
 use std::time::Duration;
 
-pub use capture::{Capture, CaptureError, Frame};
-pub use output::Output;
+pub use behind::Behind;
 pub use report::write_json;
 pub use summary::Summary;
 pub use text::{Lines, Show};
 
+use crate::capture::{Frame, Other};
 use crate::engine::{Decision, Engine, Ingress};
 use crate::mptcp::{Signals, signals};
 use crate::time::Timestamp;
@@ -83,21 +77,6 @@ pub struct SegmentSeen {
     pub signals: Signals,
     /// What is done with it.
     pub decision: Decision,
-}
-
-/// Frames that hold nothing for the gate; they go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Other {
-    /// Another protocol on the link, such as ARP.
-    NotIp,
-    /// Another protocol in IP, by its number.
-    NotTcp(u8),
-    /// A fragment from behind the TCP header.
-    LaterFragment,
-    /// The capture kept too little of it to read the TCP header.
-    CutByCapture,
-    /// On an interface of a link type that replay does not read.
-    UnknownLink(u32),
 }
 
 impl Replay {

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Write};
 
+use crate::capture::Other;
 use crate::engine::Decision;
-use crate::replay::{Other, Seen, What};
+use crate::replay::{Seen, What};
 use crate::track::{ConnectionId, SubflowId};
 
 /// Subflows that are told apart, as many as the engine's table of connections holds; later ones are not counted.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::{Args, Book, Printer, Traced, open};
+use crate::capture::{Capture, Frame};
 use crate::engine::{Engine, Ingress, Mode};
-use crate::replay::{Capture, Frame, Replay};
+use crate::replay::Replay;
 use crate::rules::RuleSet;
 use crate::trace::{Arrival, Told};
 use crate::track::Limits;

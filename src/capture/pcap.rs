@@ -5,10 +5,10 @@ use std::io::Read;
 use pcap_file::pcap::PcapParser;
 use pcap_file::{Endianness, TsResolution};
 
-use crate::replay::capture::{CaptureError, FRAME_MAX, Frame, Place};
-use crate::replay::interface::Interface;
-use crate::replay::link::Link;
-use crate::replay::window::Window;
+use crate::capture::interface::Interface;
+use crate::capture::link::Link;
+use crate::capture::reader::{CaptureError, FRAME_MAX, Frame, Place};
+use crate::capture::window::Window;
 use crate::time::Timestamp;
 
 const FILE_HEADER_LEN: usize = 24;

@@ -2,12 +2,12 @@
 
 use std::io::{self, Read};
 
-use crate::replay::Other;
-use crate::replay::interface::Interface;
-use crate::replay::link::Link;
-use crate::replay::pcap::Records;
-use crate::replay::pcapng::Blocks;
-use crate::replay::window::Window;
+use crate::capture::Other;
+use crate::capture::interface::Interface;
+use crate::capture::link::{Link, Receiver};
+use crate::capture::pcap::Records;
+use crate::capture::pcapng::Blocks;
+use crate::capture::window::Window;
 use crate::time::Timestamp;
 use crate::wire::{Packet, Unparsed};
 
@@ -103,7 +103,7 @@ pub(super) struct Place {
 
 impl Frame {
     /// How the frame wraps its packet; `None` for link types that replay does not read.
-    pub(super) fn link(&self) -> Option<Link> {
+    fn link(&self) -> Option<Link> {
         Link::from_number(self.link_number)
     }
 
@@ -130,8 +130,18 @@ impl Frame {
         }
     }
 
+    /// Another packet in the link header of this frame, whose own starts at `ip_at`.
+    pub fn wrap(&self, ip_at: usize, packet: &[u8], to: Receiver) -> Vec<u8> {
+        let mut bytes = self.bytes.get(..ip_at).unwrap_or_default().to_vec();
+        if let Some(link) = self.link() {
+            link.readdress(&mut bytes, to);
+        }
+        bytes.extend_from_slice(packet);
+        bytes
+    }
+
     /// The capture kept less than there was.
-    pub(super) fn is_cut(&self) -> bool {
+    pub fn is_cut(&self) -> bool {
         usize::try_from(self.original_len).is_ok_and(|len| len > self.bytes.len())
     }
 }

@@ -23,9 +23,9 @@ pub(super) enum Link {
     Loopback,
 }
 
-/// Who gets a reset that the gate adds.
+/// Who gets a packet that is added beside a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Receiver {
+pub enum Receiver {
     /// The frame's sender.
     Sender,
     /// The frame's receiver.
@@ -61,7 +61,7 @@ impl Link {
         }
     }
 
-    /// Turns the link header of a refused frame into that of a reset.
+    /// Turns the link header of a frame into that of a packet that is added beside it.
     pub(super) fn readdress(self, header: &mut [u8], to: Receiver) {
         match self {
             Self::Ethernet if to == Receiver::Sender => {

@@ -9,10 +9,10 @@ use pcap_file::pcapng::blocks::{
 };
 use pcap_file::pcapng::{Block, PcapNgParser};
 
-use crate::replay::capture::{CaptureError, FRAME_MAX, Frame, Place};
-use crate::replay::interface::{Interface, TimeUnit};
-use crate::replay::pcap::word;
-use crate::replay::window::Window;
+use crate::capture::interface::{Interface, TimeUnit};
+use crate::capture::pcap::word;
+use crate::capture::reader::{CaptureError, FRAME_MAX, Frame, Place};
+use crate::capture::window::Window;
 use crate::time::Timestamp;
 
 /// Type, length, and length again.

@@ -1,0 +1,29 @@
+//! Closet: captures as streams of frames, pcap and pcapng, read and written, never more than one frame in memory.
+
+mod reader;
+mod pcap;
+mod pcapng;
+pub mod interface;
+mod link;
+mod window;
+mod writer;
+
+pub use interface::Interface;
+pub use link::Receiver;
+pub use reader::{Capture, CaptureError, Frame};
+pub use writer::Writer;
+
+/// Frames that hold nothing for the gate; they go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Other {
+    /// Another protocol on the link, such as ARP.
+    NotIp,
+    /// Another protocol in IP, by its number.
+    NotTcp(u8),
+    /// A fragment from behind the TCP header.
+    LaterFragment,
+    /// The capture kept too little of it to read the TCP header.
+    CutByCapture,
+    /// On an interface of a link type that replay does not read.
+    UnknownLink(u32),
+}
