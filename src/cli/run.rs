@@ -26,9 +26,7 @@ use crate::metrics::Metrics;
 use crate::queue::{QueueOptions, Worker, kernel_queues};
 use crate::rules::RuleSet;
 use crate::serve::{self, Site};
-
-/// How often what timed out is forgotten; the engine bounds the work of one turn, so turns are small and many.
-const EXPIRE_EVERY: Duration = Duration::from_millis(250);
+use crate::track::EXPIRY_INTERVAL;
 
 /// What the workers get to answer the packets that wait: a full queue of 1024 takes some milliseconds, and a service
 /// manager's patience is far longer.
@@ -207,7 +205,7 @@ fn site(engine: &Arc<Engine>, metrics: &Arc<Metrics>, queues: RangeInclusive<u16
 }
 
 async fn expire(engine: &Engine) -> Infallible {
-    let mut ticks = interval(EXPIRE_EVERY);
+    let mut ticks = interval(EXPIRY_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;

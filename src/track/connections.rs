@@ -9,6 +9,7 @@ use crate::mptcp::option::{AddAddr, Announced, Proof};
 use crate::mptcp::{Key, Nonce, Token, Version};
 use crate::track::commit::News;
 use crate::track::origin::{JoinTo, Origin, Parent};
+use crate::track::sides::{Side, Sides};
 use crate::wire::{Endpoint, Flow};
 
 /// Announced addresses that are remembered of each host; Linux announces at most 8. Beyond, the oldest is forgotten,
@@ -16,47 +17,6 @@ use crate::wire::{Endpoint, Flow};
 const ANNOUNCED_MAX: usize = 8;
 
 type Addresses = ArrayVec<Announced, ANNOUNCED_MAX>;
-
-/// A host of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    /// Who sent the first SYN.
-    Opener,
-    /// Who answered it.
-    Acceptor,
-}
-
-impl Side {
-    pub(super) const fn other(self) -> Self {
-        match self {
-            Self::Opener => Self::Acceptor,
-            Self::Acceptor => Self::Opener,
-        }
-    }
-}
-
-/// Something of each host.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sides<T> {
-    pub(super) opener: T,
-    pub(super) acceptor: T,
-}
-
-impl<T> Sides<T> {
-    pub(super) const fn at(&self, side: Side) -> &T {
-        match side {
-            Side::Opener => &self.opener,
-            Side::Acceptor => &self.acceptor,
-        }
-    }
-
-    pub(super) const fn at_mut(&mut self, side: Side) -> &mut T {
-        match side {
-            Side::Opener => &mut self.opener,
-            Side::Acceptor => &mut self.acceptor,
-        }
-    }
-}
 
 /// What is remembered of a connection.
 #[derive(Clone, Debug)]

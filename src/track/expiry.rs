@@ -27,6 +27,30 @@ pub(super) const SEEN_STEP: Duration = Duration::from_secs(1);
 /// its time an entry may go.
 const LOOKS_MAX: usize = 1 << 14;
 
+/// How often [`Tracker::expire`] is to be called.
+pub const EXPIRY_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How many calls a silence is worth at most where time is a capture's, so that no segment costs more than that.
+const OVERDUE_MAX: u128 = 64;
+
+/// Whoever has no clock of his own expires by the time that passed between segments.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pace {
+    last: Option<Timestamp>,
+}
+
+impl Pace {
+    /// How many calls of [`Tracker::expire`] are due.
+    pub fn due(&mut self, now: Timestamp) -> u64 {
+        let last = *self.last.get_or_insert(now);
+        let calls = now.since(last).as_nanos() / EXPIRY_INTERVAL.as_nanos();
+        if calls > 0 {
+            self.last = Some(now);
+        }
+        u64::try_from(calls.min(OVERDUE_MAX)).unwrap_or_default()
+    }
+}
+
 impl Tracker {
     /// Forgets what is due among the next 16 384 entries of each table. Returns how many it forgot.
     pub fn expire(&self, now: Timestamp) -> usize {

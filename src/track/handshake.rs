@@ -5,9 +5,9 @@ use arrayvec::ArrayVec;
 use crate::mptcp::{Key, Nonce, Token, Version};
 use crate::time::Timestamp;
 use crate::track::ConnectionId;
-use crate::track::connections::Side;
 use crate::track::expiry::{HANDSHAKE, JOIN};
 use crate::track::origin::Origin;
+use crate::track::sides::Side;
 use crate::track::sources::Source;
 use crate::wire::{End, Pair};
 

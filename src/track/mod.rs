@@ -5,6 +5,7 @@
 //! two hosts.
 
 pub mod standing;
+mod sides;
 mod table;
 mod connections;
 mod sources;
@@ -21,9 +22,11 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 pub use commit::Passed;
+pub use expiry::{EXPIRY_INTERVAL, Pace};
 pub use inspect::{Course, Finding};
 pub use origin::{JoinTo, Origin, Parent, RuleKey, Terms};
 pub use rates::{Rate, Rates};
+pub use sides::{Side, Sides};
 pub use sources::Source;
 pub use standing::{ConnectionId, FallbackCause, Standing, StandingSet, SubflowId};
 

@@ -1,6 +1,6 @@
 //! How a connection came in, and on which terms: what its later subflows are judged by.
 
-use crate::track::connections::Side;
+use crate::track::sides::Side;
 use crate::wire::{Flow, InterfaceName};
 
 /// Names a rule, so that it is known again after a reload: a hash of its name.

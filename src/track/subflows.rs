@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::mptcp::Version;
 use crate::time::Timestamp;
 use crate::track::commit::News;
-use crate::track::connections::{Side, Sides};
 use crate::track::expiry::{ENDED, LINGER};
+use crate::track::sides::{Side, Sides};
 use crate::track::{ConnectionId, SubflowId};
 use crate::wire::End;
 

@@ -5,7 +5,7 @@ use dashmap::DashMap;
 
 use crate::mptcp::Token;
 use crate::track::ConnectionId;
-use crate::track::connections::Side;
+use crate::track::sides::Side;
 
 /// Connections that one token can name at once. Random keys of honest hosts share one of 2³² tokens rarely, thrice never;
 /// a host that repeats its keys harms its own joins alone: later connections are not found by that token.

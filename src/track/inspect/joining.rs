@@ -6,9 +6,9 @@ use arrayvec::ArrayVec;
 
 use crate::mptcp::{Nonce, Token, hmac};
 use crate::track::commit::Lesson;
-use crate::track::connections::Side;
 use crate::track::handshake::{Join, State};
 use crate::track::inspect::{Course, Finding, View};
+use crate::track::sides::Side;
 use crate::track::tokens::{OWNERS_MAX, Owner};
 use crate::track::{Standing, Tracker};
 

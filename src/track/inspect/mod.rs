@@ -7,8 +7,8 @@ mod established;
 use crate::mptcp::{Signals, Step};
 use crate::time::Timestamp;
 use crate::track::commit::Lesson;
-use crate::track::connections::Side;
 use crate::track::handshake::Handshake;
+use crate::track::sides::Side;
 use crate::track::{ConnectionId, Standing, SubflowId, Tracker};
 use crate::wire::{End, Packet, Pair, Segment};
 
@@ -32,7 +32,7 @@ pub struct Finding {
     /// It announces an address that its sender has not announced before.
     pub announces_anew: bool,
     /// Which host of the connection sent it.
-    pub(super) sender: Option<Side>,
+    pub sender: Option<Side>,
     pub(super) lesson: Lesson,
 }
 

@@ -5,9 +5,9 @@ use arrayvec::ArrayVec;
 use crate::mptcp::Version;
 use crate::mptcp::option::Capable;
 use crate::track::commit::Lesson;
-use crate::track::connections::Sides;
 use crate::track::handshake::{Offer, State};
 use crate::track::inspect::{Finding, View};
+use crate::track::sides::Sides;
 use crate::track::subflows::Progress;
 use crate::track::{FallbackCause, Standing, Tracker};
 
