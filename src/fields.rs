@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::mptcp::option::{AddAddr, Capable, DataNumber, Dss, Join, Mapping, Prio, Proof, Tcprst};
@@ -10,7 +11,7 @@ use crate::mptcp::signals::Signal;
 use crate::mptcp::{MptcpOption, Version};
 
 /// One option; the fields that it does not have are left out.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Fields {
     subtype: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,7 +85,7 @@ pub struct Fields {
 }
 
 /// One option names one address; REMOVE_ADDR names a list of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
 enum AddressIds {
     One(u8),

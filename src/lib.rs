@@ -40,6 +40,7 @@ pub mod track;
 pub mod rules;
 pub mod engine;
 
+pub mod analysis;
 pub mod clock;
 pub mod capture;
 pub mod fields;

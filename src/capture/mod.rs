@@ -10,7 +10,7 @@ mod writer;
 
 pub use interface::Interface;
 pub use link::Receiver;
-pub use reader::{Capture, CaptureError, Frame};
+pub use reader::{Capture, CaptureError, Found, Frame};
 pub use writer::Writer;
 
 /// Frames that hold nothing for the gate; they go on.
@@ -26,4 +26,24 @@ pub enum Other {
     CutByCapture,
     /// On an interface of a link type that replay does not read.
     UnknownLink(u32),
+}
+
+impl Other {
+    /// What it is, in words.
+    pub fn label(self) -> String {
+        match self {
+            Self::NotIp => "not IP".to_owned(),
+            Self::NotTcp(protocol) => format!("IP protocol {}", protocol_name(protocol)),
+            Self::LaterFragment => "later fragments".to_owned(),
+            Self::CutByCapture => "cut by the capture before the end of the TCP header".to_owned(),
+            Self::UnknownLink(number) => format!("on a link of type {number}, which replay does not read"),
+        }
+    }
+}
+
+fn protocol_name(protocol: u8) -> String {
+    match etherparse::IpNumber(protocol).keyword_str() {
+        Some(name) => name.to_owned(),
+        None => protocol.to_string(),
+    }
 }

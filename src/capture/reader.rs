@@ -45,6 +45,17 @@ pub struct Frame {
     pub bytes: Vec<u8>,
 }
 
+/// The IP packet of a frame.
+#[derive(Clone, Debug)]
+pub struct Found<'f> {
+    /// Where in the frame it starts.
+    pub ip_at: usize,
+    /// The packet.
+    pub ip: &'f [u8],
+    /// What it says, or why its TCP header cannot be read.
+    pub packet: Result<Packet<'f>, Unparsed>,
+}
+
 /// Why a capture cannot be read, or not further.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
@@ -107,11 +118,11 @@ impl Frame {
         Link::from_number(self.link_number)
     }
 
-    /// The IP packet that the gate would have been handed, and where in the frame it starts.
+    /// The IP packet that the gate would have been handed.
     ///
     /// # Errors
     /// What the frame is, where it holds nothing for the gate.
-    pub fn packet(&self) -> Result<(usize, &[u8]), Other> {
+    pub fn packet(&self) -> Result<Found<'_>, Other> {
         let link = self.link().ok_or(Other::UnknownLink(self.link_number))?;
         let ip_at = link.ip_at(&self.bytes).ok_or(Other::NotIp)?;
         let ip = self.bytes.get(ip_at..).unwrap_or_default();
@@ -120,13 +131,7 @@ impl Frame {
             Err(Unparsed::LaterFragment) => Err(Other::LaterFragment),
             // The gate would have had all of it: nothing can be said of what it would have done.
             Err(Unparsed::Cut { .. } | Unparsed::BadIp) if self.is_cut() => Err(Other::CutByCapture),
-            Ok(_)
-            | Err(
-                Unparsed::Cut { .. }
-                | Unparsed::BadIp
-                | Unparsed::FragmentInHeader { .. }
-                | Unparsed::BadDataOffset { .. },
-            ) => Ok((ip_at, ip)),
+            packet => Ok(Found { ip_at, ip, packet }),
         }
     }
 

@@ -50,18 +50,26 @@ impl Engine {
     /// Decides one IP packet and remembers what goes on: look, judge, then remember, so that a refused handshake teaches
     /// nothing.
     pub fn decide(&self, now: Timestamp, ingress: &Ingress, bytes: &[u8]) -> Decision {
+        match Packet::parse(bytes) {
+            Ok(packet) => self.decide_segment(now, ingress, &packet, &mptcp::signals(&packet)),
+            Err(unparsed) => self.decide_unparsed(ingress, unparsed),
+        }
+    }
+
+    /// Decides a packet that was read already, and its options.
+    pub fn decide_segment(
+        &self,
+        now: Timestamp,
+        ingress: &Ingress,
+        packet: &Packet<'_>,
+        signals: &Signals,
+    ) -> Decision {
         let rules = self.rules.load();
-        let packet = match Packet::parse(bytes) {
-            Ok(packet) => packet,
-            Err(unparsed) => return self.unparsed(&rules, ingress, unparsed),
-        };
-        let signals = mptcp::signals(&packet);
-        let finding = self.tracker.inspect(now, &packet, &signals);
-        let (signals, finding) = (&signals, &finding);
-        let facts = self.facts(&rules, ingress, View { packet: &packet, signals, finding });
-        let subject = Subject { now, packet: &packet, signals, finding, facts: &facts };
+        let finding = &self.tracker.inspect(now, packet, signals);
+        let facts = self.facts(&rules, ingress, View { packet, signals, finding });
+        let subject = Subject { now, packet, signals, finding, facts: &facts };
         let mut judgement = judge::judge(&rules, &subject, &self.tracker);
-        judge::normalize(&mut judgement, &rules, &packet);
+        judge::normalize(&mut judgement, &rules, packet);
         let mark = mark(&rules, ingress, &judgement, &subject);
         let origin = Origin {
             input: ingress.input,
@@ -73,7 +81,7 @@ impl Engine {
             },
         };
         let (connection, subflow) = match self.passed(&judgement, signals, &origin) {
-            Some(passed) => self.tracker.commit(now, &packet, finding, passed),
+            Some(passed) => self.tracker.commit(now, packet, finding, passed),
             None => (finding.connection, finding.subflow),
         };
         let findings = Findings {
@@ -87,6 +95,11 @@ impl Engine {
             watched: connection.is_some(),
         };
         self.decision(judgement, ingress, mark, Some(findings))
+    }
+
+    /// Decides a packet whose TCP header cannot be read.
+    pub fn decide_unparsed(&self, ingress: &Ingress, unparsed: Unparsed) -> Decision {
+        self.decision(judge::unparsed(&self.rules.load().policy, unparsed), ingress, None, None)
     }
 
     /// From the next packet on these rules speak; connections keep what was decided.
@@ -190,10 +203,6 @@ impl Engine {
             (Mode::Enforce, Verdict::Strip(_)) => Some(Passed::Stripped),
             (Mode::Enforce, Verdict::Reject(_) | Verdict::Drop) => None,
         }
-    }
-
-    fn unparsed(&self, rules: &RuleSet, ingress: &Ingress, unparsed: Unparsed) -> Decision {
-        self.decision(judge::unparsed(&rules.policy, unparsed), ingress, None, None)
     }
 
     fn decision(

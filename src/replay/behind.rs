@@ -5,7 +5,7 @@ use std::io::Write;
 use pcap_file::PcapResult;
 
 use crate::capture::{Frame, Interface, Receiver, Writer};
-use crate::engine::{Fate, Verdict, enforce};
+use crate::engine::{Decision, Fate, Verdict, enforce};
 use crate::replay::{Seen, SegmentSeen, What};
 use crate::wire::edit;
 
@@ -31,10 +31,13 @@ impl<W: Write> Behind<W> {
     pub fn write(&mut self, interfaces: &[Interface], frame: &mut Frame, seen: &Seen) -> PcapResult<()> {
         self.writer.describe(interfaces)?;
         match &seen.what {
-            What::Segment(segment) => self.carry_out(frame, segment),
-            What::Unreadable { decision, .. } => match decision.verdict {
-                Verdict::Accept | Verdict::Strip(_) => self.writer.frame(frame, None),
-                Verdict::Reject(_) | Verdict::Drop => Ok(()),
+            What::Segment(segment) => match &segment.decision {
+                Some(decision) => self.carry_out(frame, segment, decision),
+                None => self.writer.frame(frame, None),
+            },
+            What::Unreadable { decision, .. } => match decision.as_ref().map(|decision| decision.verdict) {
+                None | Some(Verdict::Accept | Verdict::Strip(_)) => self.writer.frame(frame, None),
+                Some(Verdict::Reject(_) | Verdict::Drop) => Ok(()),
             },
             What::Other(_) => self.writer.frame(frame, None),
         }
@@ -48,10 +51,9 @@ impl<W: Write> Behind<W> {
         self.writer.finish()
     }
 
-    fn carry_out(&mut self, frame: &mut Frame, segment: &SegmentSeen) -> PcapResult<()> {
+    fn carry_out(&mut self, frame: &mut Frame, segment: &SegmentSeen, decision: &Decision) -> PcapResult<()> {
         let is_cut = frame.is_cut();
         let ip = frame.bytes.get_mut(segment.ip_at..).unwrap_or_default();
-        let decision = &segment.decision;
         if let Verdict::Strip(mask) = decision.verdict
             && is_cut
             && edit::blank(ip, mask, decision.checksum).is_ok()

@@ -1,40 +1,34 @@
-//! The door to captures: the same stairs as production, climbed in capture time.
+//! The door to captures: what happened to MPTCP in one, and what the gate would have done, by the same stairs as
+//! production, climbed in capture time.
 
-pub mod report;
 pub mod text;
+pub mod report;
+pub mod table;
+pub mod objects;
 pub mod summary;
 pub mod behind;
+pub mod annotated;
 
-use std::time::Duration;
-
+pub use annotated::Annotated;
 pub use behind::Behind;
-pub use report::write_json;
 pub use summary::Summary;
 pub use text::{Lines, Show};
 
+use crate::analysis::{Analysis, Observed, Sight};
 use crate::capture::{Frame, Other};
 use crate::engine::{Decision, Engine, Ingress};
 use crate::mptcp::{Signals, signals};
 use crate::time::Timestamp;
+use crate::track::Pace;
 use crate::wire::{Flow, Packet, Segment, Unparsed};
 
-/// How often the engine forgets, in capture time; workers do it about as often.
-const EXPIRY_INTERVAL: Duration = Duration::from_millis(100);
-
-/// How many rounds of forgetting a gap in the capture is worth at most, so that no frame costs more than that.
-const EXPIRY_ROUNDS_MAX: u128 = 64;
-
-/// An engine on its way through a capture.
+/// What looks at the frames of a capture: an analysis of what happened, and an engine that says what it would have done.
 #[derive(Debug)]
 pub struct Replay {
-    engine: Engine,
-    times: Option<Times>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Times {
-    first: Timestamp,
-    expired: Timestamp,
+    engine: Option<Engine>,
+    pace: Pace,
+    analysis: Analysis,
+    first: Option<Timestamp>,
 }
 
 /// One frame, and what became of it.
@@ -57,8 +51,8 @@ pub enum What {
     Unreadable {
         /// Why not.
         why: Unparsed,
-        /// What is done with it.
-        decision: Decision,
+        /// What is done with it; `None` where nobody decides.
+        decision: Option<Decision>,
     },
     /// Nothing for the gate.
     Other(Other),
@@ -75,55 +69,70 @@ pub struct SegmentSeen {
     pub segment: Segment,
     /// Its MPTCP options.
     pub signals: Signals,
-    /// What is done with it.
-    pub decision: Decision,
+    /// How it stands to the segments before it, and what it shows.
+    pub observed: Observed,
+    /// What is done with it; `None` where nobody decides.
+    pub decision: Option<Decision>,
 }
 
 impl Replay {
-    /// A replay that has seen no frame yet.
-    pub const fn new(engine: Engine) -> Self {
-        Self { engine, times: None }
+    /// A replay that has seen no frame yet, and decides by `engine`.
+    pub fn new(engine: Engine) -> Self {
+        Self { engine: Some(engine), ..Self::undecided() }
+    }
+
+    /// One that decides nothing: it only looks.
+    pub fn undecided() -> Self {
+        Self { engine: None, pace: Pace::default(), analysis: Analysis::default(), first: None }
     }
 
     /// Takes the next frame of the capture up the stairs.
     pub fn step(&mut self, frame: &Frame) -> Seen {
-        let first = self.expire(frame.at);
-        Seen { frame: frame.number, secs: relative_secs(first, frame.at), what: self.decide(frame) }
-    }
-
-    /// The engine as that frame meets it; the frame itself is not decided.
-    pub fn engine_at(&mut self, frame: &Frame) -> &Engine {
         self.expire(frame.at);
-        &self.engine
+        let first = *self.first.get_or_insert(frame.at);
+        Seen { frame: frame.number, secs: relative_secs(first, frame.at), what: self.look(frame) }
     }
 
-    fn decide(&self, frame: &Frame) -> What {
-        let (ip_at, ip) = match frame.packet() {
+    /// What happened, and when the first frame was captured.
+    pub fn finish(mut self) -> (Analysis, Timestamp) {
+        self.analysis.finish();
+        (self.analysis, self.first.unwrap_or_default())
+    }
+
+    fn look(&mut self, frame: &Frame) -> What {
+        let found = match frame.packet() {
             Ok(found) => found,
             Err(other) => return What::Other(other),
         };
-        let decision = self.engine.decide(frame.at, &Ingress::default(), ip);
-        match Packet::parse(ip) {
-            Ok(packet) => What::Segment(Box::new(SegmentSeen {
-                ip_at,
-                flow: packet.flow,
-                segment: packet.segment,
-                signals: signals(&packet),
-                decision,
-            })),
-            Err(why) => What::Unreadable { why, decision },
+        match &found.packet {
+            Ok(packet) => What::Segment(Box::new(self.take(frame, found.ip_at, packet))),
+            Err(why) => What::Unreadable {
+                why: *why,
+                decision: self
+                    .engine
+                    .as_ref()
+                    .map(|engine| engine.decide_unparsed(&Ingress::default(), *why)),
+            },
         }
     }
 
-    /// Lets the engine forget as often as the time since the last frame is worth; gives the time of the first frame.
-    fn expire(&mut self, now: Timestamp) -> Timestamp {
-        let Times { first, expired } = self.times.unwrap_or(Times { first: now, expired: now });
-        let rounds = now.since(expired).as_nanos() / EXPIRY_INTERVAL.as_nanos();
-        for _ in 0..rounds.min(EXPIRY_ROUNDS_MAX) {
-            self.engine.expire(now);
+    fn take(&mut self, frame: &Frame, ip_at: usize, packet: &Packet<'_>) -> SegmentSeen {
+        let signals = signals(packet);
+        let decide = |engine: &Engine| engine.decide_segment(frame.at, &Ingress::default(), packet, &signals);
+        let decision = self.engine.as_ref().map(decide);
+        let sight = Sight { frame: frame.number, at: frame.at, packet, signals: &signals };
+        let observed = self.analysis.observe(sight);
+        SegmentSeen { ip_at, flow: packet.flow, segment: packet.segment, signals, observed, decision }
+    }
+
+    /// Lets the engine forget as often as the time since the last frame is worth.
+    fn expire(&mut self, now: Timestamp) {
+        let due = self.pace.due(now);
+        if let Some(engine) = &self.engine {
+            for _ in 0..due {
+                engine.expire(now);
+            }
         }
-        self.times = Some(Times { first, expired: if rounds > 0 { now } else { expired } });
-        first
     }
 }
 

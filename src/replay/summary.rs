@@ -1,15 +1,12 @@
 //! What a capture held, in numbers.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use crate::analysis::{Analysis, LeftOut};
 use crate::capture::Other;
 use crate::engine::Decision;
 use crate::replay::{Seen, What};
-use crate::track::{ConnectionId, SubflowId};
-
-/// Subflows that are told apart, as many as the engine's table of connections holds; later ones are not counted.
-const SUBFLOWS_MAX: usize = 1 << 20;
 
 /// Counts of frames by what they were and what became of them.
 #[derive(Debug, Default)]
@@ -18,8 +15,6 @@ pub struct Summary {
     segments: u64,
     with_mptcp: u64,
     unreadable: u64,
-    connections: u64,
-    subflows: HashSet<(ConnectionId, SubflowId)>,
     verdicts: BTreeMap<(&'static str, &'static str), u64>,
     others: BTreeMap<Other, u64>,
 }
@@ -32,27 +27,19 @@ impl Summary {
             What::Segment(segment) => {
                 self.segments += 1;
                 self.with_mptcp += u64::from(!segment.signals.list.is_empty());
-                self.count_decision(&segment.decision);
+                self.count_decision(segment.decision.as_ref());
             }
             What::Unreadable { decision, .. } => {
                 self.unreadable += 1;
-                self.count_decision(decision);
+                self.count_decision(decision.as_ref());
             }
             What::Other(other) => *self.others.entry(*other).or_default() += 1,
         }
     }
 
-    fn count_decision(&mut self, decision: &Decision) {
-        *self.verdicts.entry((decision.verdict.label(), decision.reason.label())).or_default() += 1;
-        let Some(findings) = &decision.findings else { return };
-        if let Some(connection) = findings.connection {
-            // The gate numbers connections from 1.
-            self.connections = self.connections.max(connection.0);
-            if let Some(subflow) = findings.subflow
-                && self.subflows.len() < SUBFLOWS_MAX
-            {
-                self.subflows.insert((connection, subflow));
-            }
+    fn count_decision(&mut self, decision: Option<&Decision>) {
+        if let Some(decision) = decision {
+            *self.verdicts.entry((decision.verdict.label(), decision.reason.label())).or_default() += 1;
         }
     }
 
@@ -60,10 +47,21 @@ impl Summary {
     ///
     /// # Errors
     /// When `out` cannot be written.
-    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+    pub fn write(&self, out: &mut impl Write, analysis: &Analysis) -> io::Result<()> {
         writeln!(out, "{:>9}  frames", self.frames)?;
         writeln!(out, "{:>9}  TCP segments, {} of them with MPTCP", self.segments, self.with_mptcp)?;
-        writeln!(out, "{:>9}  MPTCP connections, {} subflows", self.connections, self.subflows.len())?;
+        let connections = analysis.connections();
+        let subflows: usize = connections.iter().map(|connection| connection.joined().count()).sum();
+        writeln!(out, "{:>9}  MPTCP connections, {subflows} subflows", connections.len())?;
+        let fell_back = connections.iter().filter(|connection| connection.fallback.is_some()).count();
+        if fell_back > 0 {
+            writeln!(out, "{fell_back:>9}  of them plain TCP in the end")?;
+        }
+        let anomalies = analysis.anomalies().len();
+        if anomalies > 0 {
+            writeln!(out, "{anomalies:>9}  anomalies")?;
+        }
+        self.write_left_out(out, analysis)?;
         for ((verdict, reason), count) in &self.verdicts {
             writeln!(out, "{count:>9}  {verdict}({reason})")?;
         }
@@ -75,24 +73,15 @@ impl Summary {
         }
         Ok(())
     }
-}
 
-impl Other {
-    /// What it is, in words.
-    pub fn label(self) -> String {
-        match self {
-            Self::NotIp => "not IP".to_owned(),
-            Self::NotTcp(protocol) => format!("IP protocol {}", protocol_name(protocol)),
-            Self::LaterFragment => "later fragments".to_owned(),
-            Self::CutByCapture => "cut by the capture before the end of the TCP header".to_owned(),
-            Self::UnknownLink(number) => format!("on a link of type {number}, which replay does not read"),
+    fn write_left_out(&self, out: &mut impl Write, analysis: &Analysis) -> io::Result<()> {
+        let LeftOut { connections, subflows, anomalies } = analysis.left_out();
+        for (count, what) in [(connections, "connections"), (subflows, "subflows"), (anomalies, "anomalies")]
+        {
+            if count > 0 {
+                writeln!(out, "{count:>9}  more {what}, for which there was no room")?;
+            }
         }
-    }
-}
-
-fn protocol_name(protocol: u8) -> String {
-    match etherparse::IpNumber(protocol).keyword_str() {
-        Some(name) => name.to_owned(),
-        None => protocol.to_string(),
+        Ok(())
     }
 }

@@ -1,7 +1,8 @@
-//! Segments as lines for people, in columns that fit 110 characters, and the summary behind them.
+//! Segments as lines for people, in columns that fit 110 characters.
 
 use std::io::{self, Write};
 
+use crate::analysis::Observed;
 use crate::engine::{Decision, Reason, Verdict};
 use crate::mptcp::MptcpOption;
 use crate::mptcp::option::{AddAddr, Announced, Capable, Dss, Join, Prio, Proof, Tcprst};
@@ -41,22 +42,25 @@ impl Lines {
     /// # Errors
     /// When `out` cannot be written.
     pub fn write(&mut self, out: &mut impl Write, seen: &Seen) -> io::Result<()> {
-        let (src, dst, kind, decision, options) = match &seen.what {
-            What::Segment(segment) if self.is_shown(segment) => (
+        let cells = match &seen.what {
+            What::Segment(segment) if self.is_shown(segment) => [
                 segment.flow.src.to_string(),
                 segment.flow.dst.to_string(),
-                segment.segment.label(),
-                &segment.decision,
+                segment.segment.label().to_owned(),
+                segment.decision.as_ref().map(verdict).unwrap_or_default(),
+                subflow(&segment.observed),
+                standing(segment.observed.standing),
                 segment.signals.list.iter().map(brief).collect::<Vec<_>>().join(", "),
-            ),
+            ],
             What::Unreadable { why, decision } => {
-                ("?".to_owned(), "?".to_owned(), "?", decision, why.to_string())
+                let verdict = decision.as_ref().map(verdict).unwrap_or_default();
+                let unknown = ["?", "?", "?"].map(str::to_owned);
+                let [src, dst, kind] = unknown;
+                [src, dst, kind, verdict, "-".to_owned(), String::new(), why.to_string()]
             }
             What::Segment(_) | What::Other(_) => return Ok(()),
         };
         let (number, time) = (seen.frame.to_string(), format!("{:.6}", seen.secs));
-        let cells =
-            [src, dst, kind.to_owned(), verdict(decision), flow(decision), standing(decision), options];
         let row = self.row([&number, &time], cells);
         if std::mem::take(&mut self.header_due) {
             let titles = ["from", "to", "segment", "action", "sub", "standing", "options"];
@@ -81,7 +85,10 @@ impl Lines {
     fn is_shown(&self, segment: &SegmentSeen) -> bool {
         match self.show {
             Show::All => true,
-            Show::Mptcp => !segment.signals.list.is_empty() || segment.decision.verdict != Verdict::Accept,
+            Show::Mptcp => {
+                let verdict = segment.decision.as_ref().map(|decision| decision.verdict);
+                !segment.signals.list.is_empty() || verdict.is_some_and(|verdict| verdict != Verdict::Accept)
+            }
         }
     }
 }
@@ -96,20 +103,16 @@ fn verdict(decision: &Decision) -> String {
 }
 
 /// Connection and subflow, as `1.0`.
-fn flow(decision: &Decision) -> String {
-    let findings = decision.findings.as_ref();
-    let subflow =
-        findings.and_then(|findings| findings.subflow).map_or_else(String::new, |id| format!(".{}", id.0));
-    let connection = findings.and_then(|findings| findings.connection);
-    connection.map_or_else(|| "-".to_owned(), |id| format!("{}{subflow}", id.0))
+fn subflow(observed: &Observed) -> String {
+    let subflow = observed.subflow.map_or_else(String::new, |place| format!(".{place}"));
+    observed.connection.map_or_else(|| "-".to_owned(), |id| format!("{}{subflow}", id.0))
 }
 
-fn standing(decision: &Decision) -> String {
-    let Some(findings) = &decision.findings else { return String::new() };
-    let label = findings.standing.label();
-    if let Standing::Fallback(cause) = findings.standing {
+fn standing(standing: Standing) -> String {
+    let label = standing.label();
+    if let Standing::Fallback(cause) = standing {
         format!("{label} {}", cause.label())
-    } else if let Standing::Reset(Some(reason)) = findings.standing {
+    } else if let Standing::Reset(Some(reason)) = standing {
         format!("{label} {reason}")
     } else {
         label.to_owned()

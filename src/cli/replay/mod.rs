@@ -1,18 +1,25 @@
-//! `mpgate replay`: a capture climbs the stairs of production, and the gate says what it would have done.
+//! `mpgate replay`: what happened to MPTCP in a capture, and what the gate would have done.
+
+mod output;
+mod printer;
 
 use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind, IsTerminal, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use tempfile::NamedTempFile;
 
+use crate::analysis::Analysis;
 use crate::capture::{Capture, CaptureError, Frame};
+use crate::cli::replay::output::Target;
+use crate::cli::replay::printer::{Heard, Printer};
 use crate::engine::{Engine, Mode};
 use crate::live::load;
-use crate::replay::{Behind, Lines, Replay, Seen, Show, Summary, write_json};
+use crate::replay::annotated::Which;
+use crate::replay::objects::schema;
+use crate::replay::{Annotated, Behind, Replay, Seen};
 use crate::rules::{Diagnostic, RuleSet};
 use crate::track::Limits;
 
@@ -21,64 +28,125 @@ const PROGRESS_BYTES_MIN: u64 = 50 << 20;
 
 const EXAMPLES: &str = "\
 Examples:
-  mpgate replay office.pcapng                        what the gate reads and finds in a capture
+  mpgate replay office.pcapng                        each segment with MPTCP, each connection, and what is wrong
+  mpgate replay office.pcapng --no-segments          the connections alone
   mpgate replay office.pcapng --rules rules/         what these rules would have done
-  mpgate replay office.pcapng --rules rules/ --write behind.pcapng
-                                                     the same, and the capture as seen behind the gate
+  mpgate replay office.pcapng --rules rules/ --write told.pcapng --only-decided
+                                                     the segments that they refuse, with the reason, for Wireshark
+  mpgate replay office.pcapng --rules rules/ --behind behind.pcapng
+                                                     the capture as seen behind the gate
   tcpdump -w - tcp | mpgate replay -                 a live capture
 
 Exit codes: 0 all was read, 1 the capture is cut short or damaged (what could be read was shown), 2 nothing was read.";
 
-/// Say what the gate would have done with a capture
+/// Say what happened to MPTCP in a capture, and what the gate would have done
 ///
 /// Reads pcap and pcapng on Ethernet (with VLAN tags), raw IP, Linux cooked v1 and v2, and loopback.
+///
+/// Of each subflow it tells the way from the host that opened it, both address ids (the client's, the server's), how its
+/// join went, what the client sent and the server sent back with its share, what TCP sent `again`, and `reinj.`: data that
+/// was sent before in other segments, mostly on another subflow.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// The capture; `-` is standard input
-    capture: PathBuf,
+    #[arg(required_unless_present = "schema")]
+    capture: Option<PathBuf>,
 
     /// A rule file, or a directory of them; without any, the default policy speaks
     #[arg(long, value_name = "PATH")]
     rules: Vec<PathBuf>,
 
-    /// One JSON object a TCP segment, one a line
+    /// One JSON object a line: for each TCP segment, then for each connection, then for each anomaly
     #[arg(long)]
     json: bool,
 
-    /// Show segments without MPTCP too
+    /// A line of CSV for each subflow
     #[arg(long, conflicts_with = "json")]
+    csv: bool,
+
+    /// Print the JSON schema of those objects
+    #[arg(long, exclusive = true)]
+    schema: bool,
+
+    /// Show segments without MPTCP too
+    #[arg(long, conflicts_with_all = ["json", "csv"])]
     all: bool,
 
-    /// Write the frames that go on, as they go on, and the resets, as pcapng
+    /// Show no segments, only what they make up
+    #[arg(long, conflicts_with = "all")]
+    no_segments: bool,
+
+    /// Show that connection alone; they count from 1
+    #[arg(long, value_name = "N")]
+    connection: Option<u64>,
+
+    /// Write the capture with a comment on each segment that is not accepted, and on each anomaly, as pcapng
     #[arg(long, value_name = "OUT.pcapng")]
     write: Option<PathBuf>,
 
-    /// Let --write replace a file
+    /// Let --write leave out what bears no comment
     #[arg(long, requires = "write")]
+    only_decided: bool,
+
+    /// Write the frames that go on, as they go on, and the resets, as pcapng
+    #[arg(long, value_name = "OUT.pcapng")]
+    behind: Option<PathBuf>,
+
+    /// Let --write and --behind replace a file
+    #[arg(long)]
     force: bool,
 }
 
+impl Args {
+    const fn shows_segments(&self) -> bool {
+        !self.no_segments && !self.csv
+    }
+
+    /// Whether anybody asks what the gate would have done.
+    const fn decides(&self) -> bool {
+        self.shows_segments() || !self.rules.is_empty() || self.write.is_some() || self.behind.is_some()
+    }
+}
+
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let Some(path) = args.capture.as_deref() else {
+        writeln!(io::stdout(), "{:#}", serde_json::to_value(schema())?)?;
+        return Ok(ExitCode::SUCCESS);
+    };
     let rules = rules(&args.rules)?;
-    let name = args.capture.display();
-    let mut capture = Capture::open(source(&args.capture)?).with_context(|| format!("{name}"))?;
-    let mut copy = args.write.as_deref().map(|path| Copy::create(path, args.force)).transpose()?;
+    let name = path.display();
+    let mut capture = Capture::open(source(path)?).with_context(|| format!("{name}"))?;
+    let mut copies = Copies::create(args)?;
     let mut printer = Printer::new(args);
-    let mut replay = Replay::new(Engine::new(rules, Limits::default(), Mode::Enforce));
-    match pass(&mut capture, &mut replay, &mut printer, copy.as_mut())? {
-        Passed::All => {
-            printer.finish()?;
-            copy.map_or(Ok(()), Copy::finish)?;
-            Ok(ExitCode::SUCCESS)
+    let mut replay = if args.decides() {
+        Replay::new(Engine::new(rules, Limits::default(), Mode::Enforce))
+    } else {
+        Replay::undecided()
+    };
+    let passed = pass(&mut capture, &mut replay, &mut printer, &mut copies)?;
+    let (analysis, first) = replay.finish();
+    if let Passed::ReaderGone = passed {
+        return Ok(ExitCode::SUCCESS);
+    }
+    printer.finish(&analysis, first)?;
+    if let Passed::UpTo(error) = passed {
+        copies.finish()?;
+        writeln!(io::stderr(), "mpgate: {name}: {:#}", anyhow::Error::from(error))?;
+        return Ok(ExitCode::FAILURE);
+    }
+    copies.finish()?;
+    missing(args, &analysis)
+}
+
+/// Who asks for one connection shall hear that there is none.
+fn missing(args: &Args, analysis: &Analysis) -> anyhow::Result<ExitCode> {
+    let connections = analysis.connections();
+    match args.connection {
+        Some(asked) if !connections.iter().any(|connection| connection.id.0 == asked) => {
+            bail!("there is no connection {asked}; the capture has {}", connections.len())
         }
-        Passed::ReaderGone => Ok(ExitCode::SUCCESS),
-        Passed::UpTo(error) => {
-            printer.finish()?;
-            let left_out = if copy.is_some() { "; nothing was written" } else { "" };
-            writeln!(io::stderr(), "mpgate: {name}: {:#}{left_out}", anyhow::Error::from(error))?;
-            Ok(ExitCode::FAILURE)
-        }
+        Some(_) | None => Ok(ExitCode::SUCCESS),
     }
 }
 
@@ -94,7 +162,7 @@ fn pass(
     capture: &mut Capture<impl Read>,
     replay: &mut Replay,
     printer: &mut Printer,
-    mut copy: Option<&mut Copy>,
+    copies: &mut Copies,
 ) -> anyhow::Result<Passed> {
     let mut frame = Frame::default();
     loop {
@@ -104,12 +172,10 @@ fn pass(
             Err(error) => return Ok(Passed::UpTo(error)),
         }
         let seen = replay.step(&frame);
-        if printer.print(&seen)? == Heard::No && copy.is_none() {
+        if printer.print(&seen)? == Heard::No && copies.is_empty() {
             return Ok(Passed::ReaderGone);
         }
-        if let Some(copy) = copy.as_deref_mut() {
-            copy.write(capture, &mut frame, &seen)?;
-        }
+        copies.write(capture, &mut frame, &seen)?;
     }
 }
 
@@ -140,103 +206,56 @@ fn source(path: &Path) -> anyhow::Result<Box<dyn Read>> {
     Ok(Box::new(ProgressBar::new(about.len()).with_style(style).wrap_read(file)))
 }
 
-/// Whether somebody still reads standard output.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Heard {
-    Yes,
-    No,
+/// The captures that are written beside.
+struct Copies {
+    told: Option<(Target, Annotated<output::File>)>,
+    behind: Option<(Target, Behind<output::File>)>,
 }
 
-/// What goes to standard output.
-struct Printer {
-    out: Box<dyn Write>,
-    /// `None` prints JSON.
-    lines: Option<Lines>,
-    summary: Summary,
-    heard: Heard,
-}
-
-impl Printer {
-    fn new(args: &Args) -> Self {
-        let out = io::stdout().lock();
-        let show = if args.all { Show::All } else { Show::Mptcp };
-        Self {
-            // Who watches a live capture wants each line at once.
-            out: if out.is_terminal() || args.capture == Path::new("-") {
-                Box::new(out)
-            } else {
-                Box::new(BufWriter::new(out))
-            },
-            lines: (!args.json).then(|| Lines::new(show)),
-            summary: Summary::default(),
-            heard: Heard::Yes,
-        }
-    }
-
-    fn print(&mut self, seen: &Seen) -> io::Result<Heard> {
-        if self.heard == Heard::No {
-            return Ok(Heard::No);
-        }
-        self.summary.count(seen);
-        let written = match &mut self.lines {
-            Some(lines) => lines.write(&mut self.out, seen),
-            None => write_json(&mut self.out, seen),
+impl Copies {
+    fn create(args: &Args) -> anyhow::Result<Self> {
+        let target =
+            |path: &Option<PathBuf>| path.as_deref().map(|path| Target::new(path, args.force)).transpose();
+        let which = if args.only_decided { Which::Decided } else { Which::All };
+        let told = match target(&args.write)? {
+            Some(target) => {
+                let told = Annotated::new(target.start()?, which).with_context(|| target.name())?;
+                Some((target, told))
+            }
+            None => None,
         };
-        self.heard_of(written)
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        let written = match self.lines {
-            Some(_) => writeln!(self.out).and_then(|()| self.summary.write(&mut self.out)),
-            None => Ok(()),
+        let behind = match target(&args.behind)? {
+            Some(target) => {
+                let behind = Behind::new(target.start()?).with_context(|| target.name())?;
+                Some((target, behind))
+            }
+            None => None,
         };
-        let written = written.and_then(|()| self.out.flush());
-        self.heard_of(written).map(|_| ())
+        Ok(Self { told, behind })
     }
 
-    fn heard_of(&mut self, written: io::Result<()>) -> io::Result<Heard> {
-        match written {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => self.heard = Heard::No,
-            Err(error) => return Err(error),
-        }
-        Ok(self.heard)
-    }
-}
-
-/// The capture behind the gate, which takes its name only once it is whole.
-struct Copy {
-    path: PathBuf,
-    force: bool,
-    output: Behind<BufWriter<NamedTempFile>>,
-}
-
-impl Copy {
-    fn create(path: &Path, force: bool) -> anyhow::Result<Self> {
-        if !force && path.exists() {
-            bail!("{}: exists; --force replaces it", path.display());
-        }
-        let directory =
-            path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        // Readable by its owner alone: captures hold the keys of connections.
-        let file = NamedTempFile::new_in(directory).with_context(|| format!("{}", path.display()))?;
-        let output = Behind::new(BufWriter::new(file)).with_context(|| format!("{}", path.display()))?;
-        Ok(Self { path: path.to_owned(), force, output })
+    const fn is_empty(&self) -> bool {
+        self.told.is_none() && self.behind.is_none()
     }
 
     fn write(&mut self, capture: &Capture<impl Read>, frame: &mut Frame, seen: &Seen) -> anyhow::Result<()> {
-        self.output
-            .write(capture.interfaces(), frame, seen)
-            .with_context(|| format!("{}", self.path.display()))
+        if let Some((target, told)) = &mut self.told {
+            told.write(capture.interfaces(), frame, seen).with_context(|| target.name())?;
+        }
+        // The last one: it changes the frame.
+        if let Some((target, behind)) = &mut self.behind {
+            behind.write(capture.interfaces(), frame, seen).with_context(|| target.name())?;
+        }
+        Ok(())
     }
 
     fn finish(self) -> anyhow::Result<()> {
-        let Self { path, force, output } = self;
-        let name = path.display();
-        let file = output.finish().with_context(|| format!("{name}"))?;
-        let file =
-            file.into_inner().map_err(io::IntoInnerError::into_error).with_context(|| format!("{name}"))?;
-        let persisted = if force { file.persist(&path) } else { file.persist_noclobber(&path) };
-        persisted.map(|_| ()).with_context(|| format!("{name}"))
+        if let Some((target, told)) = self.told {
+            target.keep(told.finish().with_context(|| target.name())?)?;
+        }
+        if let Some((target, behind)) = self.behind {
+            target.keep(behind.finish().with_context(|| target.name())?)?;
+        }
+        Ok(())
     }
 }

@@ -9,10 +9,9 @@ use anyhow::Context;
 use super::{Args, Book, Printer, Traced, open};
 use crate::capture::{Capture, Frame};
 use crate::engine::{Engine, Ingress, Mode};
-use crate::replay::Replay;
 use crate::rules::RuleSet;
 use crate::trace::{Arrival, Told};
-use crate::track::Limits;
+use crate::track::{Limits, Pace};
 
 /// Decides the frames before the one that is asked for, and traces that.
 pub(super) fn frame(args: &Args, path: &Path, book: &Book, printer: &mut Printer) -> anyhow::Result<Traced> {
@@ -23,12 +22,18 @@ pub(super) fn frame(args: &Args, path: &Path, book: &Book, printer: &mut Printer
     let mut capture = Capture::open(source).with_context(|| format!("{name}"))?;
     let engine = Engine::new(RuleSet::default(), Limits::default(), Mode::Enforce);
     drop(engine.swap_rules(Arc::clone(&book.rules)));
-    let mut replay = Replay::new(engine);
+    let mut pace = Pace::default();
     let mut frame = Frame::default();
     loop {
-        match capture.read(&mut frame) {
+        let read = capture.read(&mut frame);
+        for _ in 0..pace.due(frame.at) {
+            engine.expire(frame.at);
+        }
+        match read {
             Ok(true) if frame.number < wanted => {
-                replay.step(&frame);
+                if let Ok(found) = frame.packet() {
+                    engine.decide(frame.at, &Ingress::default(), found.ip);
+                }
             }
             Ok(true) => break,
             Ok(false) => {
@@ -44,7 +49,7 @@ pub(super) fn frame(args: &Args, path: &Path, book: &Book, printer: &mut Printer
         }
     }
     let bytes = match frame.packet() {
-        Ok((_ip_at, bytes)) => bytes,
+        Ok(found) => found.ip,
         Err(other) => {
             return Ok(Traced::Not(format!(
                 "{name}: frame {wanted} is no TCP segment ({}); `mpgate replay --all {name}` lists those that are",
@@ -54,6 +59,6 @@ pub(super) fn frame(args: &Args, path: &Path, book: &Book, printer: &mut Printer
     };
     let ingress = Ingress::default();
     let arrival = Arrival { number: wanted, told: Told::Capture, now: frame.at, ingress: &ingress, bytes };
-    printer.arrive(replay.engine_at(&frame), &book.sources, arrival)?;
+    printer.arrive(&engine, &book.sources, arrival)?;
     Ok(Traced::All)
 }

@@ -1,0 +1,77 @@
+//! The capture with comments: why a segment was not accepted, and what is wrong with it.
+
+use std::io::Write;
+
+use pcap_file::PcapResult;
+
+use crate::capture::{Frame, Interface, Writer};
+use crate::engine::{Decision, Verdict};
+use crate::replay::{Seen, What};
+
+/// Which frames are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// All.
+    All,
+    /// Those that bear a comment.
+    Decided,
+}
+
+/// A capture with comments in the making.
+#[derive(Debug)]
+pub struct Annotated<W: Write> {
+    writer: Writer<W>,
+    which: Which,
+}
+
+impl<W: Write> Annotated<W> {
+    /// Writes the header.
+    ///
+    /// # Errors
+    /// When `out` cannot be written.
+    pub fn new(out: W, which: Which) -> PcapResult<Self> {
+        Ok(Self { writer: Writer::new(out)?, which })
+    }
+
+    /// Writes `frame` as it is, with the comment that it deserves.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&mut self, interfaces: &[Interface], frame: &Frame, seen: &Seen) -> PcapResult<()> {
+        self.writer.describe(interfaces)?;
+        let comment = comment(&seen.what);
+        if comment.is_none() && self.which == Which::Decided {
+            return Ok(());
+        }
+        self.writer.frame(frame, comment.as_deref())
+    }
+
+    /// Ends the file.
+    ///
+    /// # Errors
+    /// When its last bytes cannot be written.
+    pub fn finish(self) -> PcapResult<W> {
+        self.writer.finish()
+    }
+}
+
+fn comment(what: &What) -> Option<String> {
+    let lines: Vec<String> = match what {
+        What::Segment(segment) => {
+            let anomalies =
+                segment.observed.anomalies.iter().map(|anomaly| format!("mpgate: {}", anomaly.kind));
+            segment.decision.as_ref().and_then(verdict).into_iter().chain(anomalies).collect()
+        }
+        What::Unreadable { why, decision } => {
+            let verdict = decision.as_ref().and_then(verdict);
+            verdict.map(|verdict| format!("{verdict}: {why}")).into_iter().collect()
+        }
+        What::Other(_) => Vec::new(),
+    };
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+fn verdict(decision: &Decision) -> Option<String> {
+    let why = decision.rule.as_ref().map_or(decision.reason.label(), |rule| rule.name.as_str());
+    (decision.verdict != Verdict::Accept).then(|| format!("mpgate: {} ({why})", decision.verdict.label()))
+}
