@@ -7,6 +7,7 @@ pub mod anomaly;
 pub mod connection;
 pub mod half;
 mod ranges;
+pub mod series;
 pub mod stream;
 mod take;
 
@@ -17,6 +18,7 @@ use arrayvec::ArrayVec;
 pub use anomaly::{Anomaly, AnomalyKind};
 pub use connection::{Connection, Ending, JoinResult, Subflow, SubflowEnding};
 pub use half::Half;
+pub use series::Series;
 pub use stream::Stream;
 
 use crate::mptcp::Signals;
@@ -54,6 +56,7 @@ pub struct Analysis {
     strays: HashMap<Pair, Stray>,
     anomalies: Vec<Anomaly>,
     left_out: LeftOut,
+    followed: Option<(ConnectionId, Option<Series>)>,
 }
 
 /// What there was no room for.
@@ -115,11 +118,22 @@ impl Default for Analysis {
             strays: HashMap::new(),
             anomalies: Vec::new(),
             left_out: LeftOut::default(),
+            followed: None,
         }
     }
 }
 
 impl Analysis {
+    /// One that follows a connection over time, too.
+    pub fn following(id: ConnectionId) -> Self {
+        Self { followed: Some((id, None)), ..Self::default() }
+    }
+
+    /// The connection that it followed, if there was one.
+    pub fn series(&self) -> Option<&Series> {
+        self.followed.as_ref()?.1.as_ref()
+    }
+
     /// Takes in the next segment.
     pub fn observe(&mut self, sight: Sight<'_>) -> Observed {
         for _ in 0..self.pace.due(sight.at) {

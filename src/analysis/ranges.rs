@@ -1,5 +1,6 @@
 //! Numbers that were seen, from 0 on, and what is missing among them.
 
+use std::iter;
 use std::ops::Range;
 
 /// Holes that are kept; a window of some hundred segments in flight never has more. Beyond, the lowest hole is given up: it
@@ -24,6 +25,12 @@ impl Ranges {
     /// The end of the highest that was seen.
     pub(super) fn end(&self) -> u64 {
         self.islands.last().map_or(self.upto, |island| island.end)
+    }
+
+    /// What is missing between what was seen.
+    pub(super) fn holes(&self) -> impl Iterator<Item = Range<u64>> {
+        let ends = iter::once(self.upto).chain(self.islands.iter().map(|island| island.end));
+        ends.zip(&self.islands).map(|(end, island)| end..island.start)
     }
 
     /// Takes `new` in. Gives how many of its numbers had been seen before.

@@ -38,6 +38,16 @@ impl Stream {
         self.seen.missing_below(self.acked_bytes())
     }
 
+    /// The end of what the other host acknowledged.
+    pub const fn acked(&self) -> u64 {
+        self.acked
+    }
+
+    /// The bytes that are missing between others, without those that were given up.
+    pub fn holes(&self) -> impl Iterator<Item = Range<u64>> {
+        self.seen.holes()
+    }
+
     /// DATA_FIN was sent.
     pub const fn is_finished(&self) -> bool {
         self.fin.is_some()

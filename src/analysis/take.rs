@@ -3,9 +3,11 @@
 use arrayvec::ArrayVec;
 
 use crate::analysis::connection::{Announcement, Removal, Span};
+use crate::analysis::half::Heard;
+use crate::analysis::series::{Carried, What};
 use crate::analysis::{
     ADDRESSES_MAX, ANOMALIES_OF_SEGMENT, Analysis, Anomaly, AnomalyKind, CONNECTIONS_MAX, Connection, Half,
-    JoinResult, Place, STRAYS_MAX, SUBFLOWS_MAX, Sight, Stray, Stream, Subflow,
+    JoinResult, Place, STRAYS_MAX, SUBFLOWS_MAX, Series, Sight, Stray, Stream, Subflow,
 };
 use crate::mptcp::option::{AddAddr, Capable, Dss, Join, Proof};
 use crate::mptcp::{MptcpOption, Subtype, Version};
@@ -81,10 +83,16 @@ impl Analysis {
     pub(super) fn take(&mut self, sight: &Sight<'_>, finding: &Finding, place: Place) -> Told {
         let mut told = Told::new();
         let Some(connection) = self.connections.get_mut(place.connection) else { return told };
-        let side = connection.take(sight, finding, place.subflow, &mut |kind| {
+        let taken = connection.take(sight, finding, place.subflow, &mut |kind| {
             tell(&mut told, sight, kind);
         });
-        let subflow = side.map(|_| place.subflow);
+        if let (Some((id, series)), Some(taken)) = (&mut self.followed, &taken)
+            && *id == connection.id
+        {
+            let series = series.get_or_insert_with(|| Series::new(sight.at));
+            follow(series, sight, taken, (finding.standing, place.subflow));
+        }
+        let subflow = taken.map(|_| place.subflow);
         for anomaly in &mut told {
             anomaly.connection = Some(connection.id);
             anomaly.subflow = subflow;
@@ -117,6 +125,30 @@ impl Analysis {
             tell(&mut told, sight, kind);
         }
         told
+    }
+}
+
+/// What a segment was to its connection.
+struct Taken {
+    side: Side,
+    carried: Carried,
+    /// Up to where the other host's data is acknowledged.
+    acked: u64,
+}
+
+/// Writes a segment down where its connection is followed over time.
+fn follow(series: &mut Series, sight: &Sight<'_>, taken: &Taken, (standing, subflow): (Standing, usize)) {
+    series.carry(sight.at, (subflow, taken.side), &taken.carried);
+    series.acknowledge(sight.at, taken.side.other(), taken.acked);
+    if standing == Standing::JoinVerified {
+        series.happen(sight.at, subflow, What::Joined);
+    } else if let Standing::Fallback(_) = standing {
+        series.happen(sight.at, subflow, What::Fallback);
+    }
+    if sight.packet.segment == Segment::Rst {
+        series.happen(sight.at, subflow, What::Reset);
+    } else if sight.packet.segment == Segment::Fin {
+        series.happen(sight.at, subflow, What::Fin);
     }
 }
 
@@ -223,14 +255,14 @@ impl Connection {
         }
     }
 
-    /// Takes a segment of one of its subflows in; gives who sent it.
+    /// Takes a segment of one of its subflows in.
     fn take(
         &mut self,
         sight: &Sight<'_>,
         finding: &Finding,
         subflow: usize,
         tell: &mut impl FnMut(AnomalyKind),
-    ) -> Option<Side> {
+    ) -> Option<Taken> {
         self.span.extend(sight.at);
         let place = self.subflows.get_mut(subflow)?;
         place.span.extend(sight.at);
@@ -252,8 +284,11 @@ impl Connection {
         if let Some(kind) = ours {
             tell(kind);
         }
-        self.take_data(sight, (side, subflow), tell);
-        Some(side)
+        let before = self.subflows.get(subflow).map_or(0, |subflow| subflow.halves.at(side).bytes);
+        let heard = self.take_data(sight, (side, subflow), tell)?;
+        let after = self.subflows.get(subflow)?.halves.at(side).bytes;
+        let carried = Carried { bytes: after - before, data: heard.data, reinjected: heard.reinjected > 0 };
+        Some(Taken { side, carried, acked: self.data.at(side.other()).acked() })
     }
 
     /// What the tracker makes of the segment.
@@ -380,9 +415,9 @@ impl Connection {
         sight: &Sight<'_>,
         (side, subflow): (Side, usize),
         tell: &mut impl FnMut(AnomalyKind),
-    ) {
+    ) -> Option<Heard> {
         let Self { subflows, data, fallback, .. } = self;
-        let Some(subflow) = subflows.get_mut(subflow) else { return };
+        let subflow = subflows.get_mut(subflow)?;
         let half: &mut Half = subflow.halves.at_mut(side);
         let stream: &mut Stream = data.at_mut(side);
         let heard = half.hear(stream, sight.packet, sight.signals);
@@ -392,6 +427,7 @@ impl Connection {
         if let Some(bytes) = heard.unmapped.filter(|_| fallback.is_none()) {
             tell(AnomalyKind::Unmapped(bytes));
         }
+        Some(heard)
     }
 
     /// What is missing at the data level when the capture ends.

@@ -19,7 +19,7 @@ use crate::capture::{Frame, Other};
 use crate::engine::{Decision, Engine, Ingress};
 use crate::mptcp::{Signals, signals};
 use crate::time::Timestamp;
-use crate::track::Pace;
+use crate::track::{ConnectionId, Pace};
 use crate::wire::{Flow, Packet, Segment, Unparsed};
 
 /// What looks at the frames of a capture: an analysis of what happened, and an engine that says what it would have done.
@@ -84,6 +84,11 @@ impl Replay {
     /// One that decides nothing: it only looks.
     pub fn undecided() -> Self {
         Self { engine: None, pace: Pace::default(), analysis: Analysis::default(), first: None }
+    }
+
+    /// The same, and it follows a connection over time.
+    pub fn following(self, id: ConnectionId) -> Self {
+        Self { analysis: Analysis::following(id), ..self }
     }
 
     /// Takes the next frame of the capture up the stairs.
