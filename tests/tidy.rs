@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 const FLOORS: [&str; 6] = ["time", "wire", "mptcp", "track", "rules", "engine"];
 
 /// Shared by the doors, above all floors; a closet may import floors and the closets that it is built on.
-const CLOSETS: [(&str, &[&str]); 7] = [
+const CLOSETS: [(&str, &[&str]); 8] = [
     ("capture", &[]),
     ("clock", &[]),
     ("fields", &[]),
     ("marks", &[]),
     ("metrics", &[]),
     ("live", &["clock", "metrics"]),
+    ("picture", &[]),
     ("script", &[]),
 ];
 
