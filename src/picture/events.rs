@@ -29,6 +29,10 @@ struct Placed {
 /// The labels, from the sheet's height down.
 pub(super) fn labels(sheet: &mut Sheet, events: &[Event], time: Scale) {
     let placed = place(events, time);
+    let silent = events.len() - placed.iter().filter(|label| label.row.is_some()).count();
+    if silent > 0 {
+        sheet.paragraph(Type::QUIET, &format!("events without room for a label: {silent}"));
+    }
     let rows = placed.iter().filter_map(|label| label.row).max().map_or(0, |row| row + 1);
     let bottom = sheet.y + font::count(rows) * ROW;
     let top = |row: usize| bottom - font::count(row + 1) * ROW;
@@ -40,13 +44,7 @@ pub(super) fn labels(sheet: &mut Sheet, events: &[Event], time: Scale) {
         sheet.rectangle((left + 1.0, top + 1.0), (right - left - 2.0, ROW - 3.0), "#ffffff");
         sheet.text((left + 4.0, top + 13.0), Type::SMALL, label);
     }
-    let silent = events.len() - seen().count();
     sheet.y = bottom;
-    if silent > 0 {
-        sheet.y += 4.0;
-        sheet.paragraph(Type::QUIET, &format!("{silent} more events have no room for a label"));
-        sheet.y += 2.0;
-    }
 }
 
 /// The lines of events across one plot.

@@ -3,9 +3,10 @@
 use super::font;
 use super::palette::Colour;
 use super::sheet::{MARGIN, Sheet, Type, WIDTH};
-use super::traces::Shape;
+use super::traces::Layer;
 
-const SWATCH: f64 = 28.0;
+/// How wide a symbol may be.
+pub(super) const SWATCH: f64 = 28.0;
 const BETWEEN: f64 = 28.0;
 const ROOM: f64 = WIDTH - 2.0 * MARGIN;
 
@@ -19,7 +20,8 @@ pub(super) struct Entry<'a> {
 #[derive(Clone, Copy)]
 pub(super) enum Look<'a> {
     Area(Colour),
-    Trace(&'a Shape, Colour),
+    /// With the width of its lines.
+    Trace(&'a Layer, f64),
 }
 
 /// Draws what has a name, in as many columns as fit.
@@ -68,6 +70,6 @@ fn swatch(sheet: &mut Sheet, look: Look<'_>, x: f64) {
             let (top, bottom) = (middle - 6.0, middle + 6.0);
             sheet.area(format!("M{x} {top}H{}V{bottom}H{x}Z", x + SWATCH), colour);
         }
-        Look::Trace(shape, colour) => shape.swatch(sheet, (x, middle), SWATCH, colour),
+        Look::Trace(layer, width) => layer.swatch(sheet, (x, middle), width),
     }
 }

@@ -30,7 +30,7 @@ pub enum Unit {
 const VALUE_MAX: f64 = 1e100;
 
 /// From here on digits would not fit beside an axis.
-const PLAIN_MAX: f64 = 1e6;
+const PLAIN_MAX: f64 = 1e7;
 
 const DIGITS_MAX: usize = 9;
 
@@ -74,7 +74,8 @@ impl Unit {
         let (factor, name) = self.prefix(value);
         let shown = value / factor;
         let digits = match shown.abs() {
-            0.0 | 100.0.. => 0,
+            whole if whole.fract() == 0.0 => 0,
+            100.0.. => 0,
             10.0.. => 1,
             1.0.. => 2,
             _ => 4,
@@ -199,7 +200,18 @@ fn number(value: f64, digits: usize) -> String {
         return format!("{value:.1e}");
     }
     let text = format!("{value:.digits$}");
-    if text.trim_start_matches('-').chars().all(|c| matches!(c, '0' | '.')) { "0".to_owned() } else { text }
+    if text.trim_start_matches('-').chars().all(|c| matches!(c, '0' | '.')) {
+        return "0".to_owned();
+    }
+    let (sign, text) = text.strip_prefix('-').map_or(("", text.as_str()), |text| ("-", text));
+    let whole = text.find('.').unwrap_or(text.len());
+    text.chars().enumerate().fold(sign.to_owned(), |mut grouped, (at, c)| {
+        if at > 0 && at < whole && (whole - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(c);
+        grouped
+    })
 }
 
 /// The value as it can be drawn.

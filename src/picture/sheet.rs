@@ -161,7 +161,7 @@ impl Sheet {
             .set("d", path)
             .set("fill", "none")
             .set("stroke", colour.hex())
-            .set("stroke-width", 1.8)
+            .set("stroke-width", 1.5)
             .set("stroke-linejoin", "round");
         let dashes = colour.dashes();
         self.add(if dashes.is_empty() { curve } else { curve.set("stroke-dasharray", dashes) });

@@ -117,17 +117,17 @@ fn transfer(names: [&str; 2]) -> Picture {
         let (from, to) = (dsn, dsn + 5400.0);
         sent[usize::from(!first)].push(Segment { at: secs(at), from, to });
         if step % 7 == 0 {
-            let y = if (6.0..6.5).contains(&at) { 18e6 } else { from - 60e3 };
+            let y = if (5.7..6.5).contains(&at) { 21.2e6 } else { from - 60e3 };
             acknowledged.push(Point { at: secs(at), y: y.max(0.0) });
         }
         dsn = to;
     }
     for step in 0..24 {
         let at = secs(6.5 + f64::from(step) / 60.0);
-        again.push(Point { at, y: 18.05e6 + f64::from(step) * 20e3 });
+        again.push(Point { at, y: 21.2e6 + f64::from(step) * 50e3 });
     }
     let [one, two] = sent;
-    let gap = Segment { at: secs(6.05), from: 18.0e6, to: 18.6e6 };
+    let gap = Segment { at: secs(6.05), from: 21.2e6, to: 22.4e6 };
     Picture {
         title: "One connection over two paths".to_owned(),
         subtitle: "office.pcapng, connection 1, 25 November 2026 13:05 UTC, 21.7 MB in 10 s".to_owned(),
@@ -164,13 +164,13 @@ fn transfer(names: [&str; 2]) -> Picture {
                             Colour::Alarm,
                             Shape::Bands(vec![secs(6.0)..secs(6.5)]),
                         ),
-                        layer(names[0], Colour::Series(0), Shape::Segments(one)),
-                        layer(names[1], Colour::Series(1), Shape::Segments(two)),
                         layer(
                             "acknowledged by the receiver (DATA_ACK)",
                             Colour::Ink,
                             Shape::Steps(acknowledged),
                         ),
+                        layer(names[0], Colour::Series(0), Shape::Segments(one)),
+                        layer(names[1], Colour::Series(1), Shape::Segments(two)),
                         layer(
                             "data sent again on another subflow (reinjection)",
                             Colour::Ink,
@@ -217,7 +217,7 @@ fn many(count: u32) -> Picture {
     let areas = (0..count).map(|number| Area {
         name: name(number),
         colour: Colour::Series(usize::try_from(number).unwrap()),
-        heights: (0..3600).map(|bin| 1e6 * (0.6 + 0.4 * noise(bin / 60 + number * 977))).collect(),
+        heights: (0..1200).map(|bin| 1e6 * (0.6 + 0.4 * noise(bin / 20 + number * 977))).collect(),
     });
     let layers = (0..count).map(|number| {
         let segments = (0..400).map(|at| {
@@ -245,7 +245,7 @@ fn many(count: u32) -> Picture {
                 "Upon each other",
                 Chart::Areas(Areas {
                     y: axis("data", Unit::BitsPerSecond),
-                    bin: Duration::from_secs(1),
+                    bin: Duration::from_secs(3),
                     series: areas.collect(),
                 }),
             ),
@@ -282,7 +282,7 @@ fn beyond_the_limits_the_rest_is_told() {
     let svg = check(&many(70));
     assert!(svg.contains("46 others together"));
     assert!(svg.contains("and 38 more, which are not drawn"));
-    assert!(svg.contains("more events have no room for a label"));
+    assert!(svg.contains("events without room for a label: "));
 }
 
 #[test]
@@ -320,7 +320,7 @@ fn bars_say_their_values() {
     };
     show("bars", &picture);
     let svg = picture.svg();
-    for said in ["61.2 ns", "812 ns", "3.12 µs", "time (µs)"] {
+    for said in ["61.2 ns", "812 ns", "3.12 µs", "time (µs)", "1,250,000 packets/s", "0 s"] {
         assert!(svg.contains(said), "{said}");
     }
 }

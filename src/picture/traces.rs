@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::time::Duration;
 
-use super::legend::{self, Entry, Look};
+use super::font::count;
+use super::legend::{self, Entry, Look, SWATCH};
 use super::palette::Colour;
 use super::plot::{Plot, Timed};
 use super::scale::{Axis, finite, range};
@@ -16,6 +17,11 @@ const MARKS_PER_COLUMN_MAX: usize = 12;
 
 /// More than a legend can explain.
 const LAYERS_MAX: usize = 32;
+
+/// Of segments, in units of the picture; series behind other series are so much broader, each and at most.
+const LINE: f64 = 2.6;
+const BROADER_ONE: f64 = 2.6;
+const BROADER_ALL: f64 = 8.0;
 
 /// Layers in one plot; later ones lie before earlier ones.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,9 +98,11 @@ impl Traces {
 
     pub(super) fn draw(&self, sheet: &mut Sheet, timed: &Timed<'_>) {
         let layers = self.layers.get(..LAYERS_MAX).unwrap_or(&self.layers);
+        let widths = widths(layers);
         let entries: Vec<_> = layers
             .iter()
-            .map(|layer| Entry { look: Look::Trace(&layer.shape, layer.colour), name: &layer.name })
+            .zip(&widths)
+            .map(|(layer, width)| Entry { look: Look::Trace(layer, *width), name: &layer.name })
             .collect();
         legend::draw(sheet, &entries);
         let silent = self.layers.len() - layers.len();
@@ -103,11 +111,29 @@ impl Traces {
         }
         let values = range(layers.iter().flat_map(|layer| layer.shape.values()));
         timed.plot(sheet, &self.y, values.unwrap_or((0.0, 0.0)), |sheet, plot| {
-            for layer in layers {
-                layer.shape.draw(sheet, plot, layer.colour);
+            for (layer, width) in layers.iter().zip(&widths) {
+                layer.draw(sheet, plot, *width);
             }
         });
     }
+}
+
+/// Subflows take turns faster than a picture can show, so their segments fall on the same spots: of several series the
+/// rear ones are broader, and stay visible at both sides of those before them.
+fn widths(layers: &[Layer]) -> Vec<f64> {
+    let is_series = |layer: &Layer| matches!((layer.colour, &layer.shape), (Colour::Series(_), Shape::Segments(segments)) if !segments.is_empty());
+    let series = layers.iter().filter(|layer| is_series(layer)).count();
+    let broader = (BROADER_ALL / count(series.max(2) - 1)).min(BROADER_ONE);
+    let mut before = series;
+    let width = |layer: &Layer| {
+        if is_series(layer) {
+            before -= 1;
+            LINE + broader * count(before)
+        } else {
+            LINE
+        }
+    };
+    layers.iter().map(width).collect()
 }
 
 impl Shape {
@@ -129,24 +155,27 @@ impl Shape {
             Self::Bands(_) => Box::new(std::iter::empty()),
         }
     }
+}
 
-    fn draw(&self, sheet: &mut Sheet, plot: Plot, colour: Colour) {
-        match self {
-            Self::Segments(segments) => {
+impl Layer {
+    fn draw(&self, sheet: &mut Sheet, plot: Plot, width: f64) {
+        let colour = self.colour;
+        match &self.shape {
+            Shape::Segments(segments) => {
                 let spots = segments.iter().filter_map(|segment| {
                     let (from, to) = (plot.y.at(finite(segment.from)?), plot.y.at(finite(segment.to)?));
                     Some(Spot::new(plot.x.at(segment.at.as_secs_f64()), from.min(to), from.max(to)))
                 });
-                sheet.stroke(bars(&thinned(joined(spots.collect()))), SEGMENT_WIDTH, colour);
+                sheet.stroke(bars(&thinned(joined(spots.collect()))), width, colour);
             }
-            Self::Symbols(symbol, points) => {
+            Shape::Symbols(symbol, points) => {
                 let path = thinned(distinct(spots(points, plot)))
                     .iter()
                     .fold(String::new(), |path, spot| path + &symbol.path((spot.x, spot.top)));
                 sheet.stroke(path, symbol.width(), colour);
             }
-            Self::Steps(points) => sheet.curve(steps(&spots(points, plot), plot), colour),
-            Self::Bands(bands) => {
+            Shape::Steps(points) => sheet.curve(steps(&spots(points, plot), plot), colour),
+            Shape::Bands(bands) => {
                 for (left, right) in bands_apart(bands, plot) {
                     sheet.shade((left, plot.top), (right - left, plot.bottom - plot.top), colour);
                 }
@@ -155,25 +184,24 @@ impl Shape {
     }
 
     /// The shape beside its sentence.
-    pub(super) fn swatch(&self, sheet: &mut Sheet, (x, middle): (f64, f64), width: f64, colour: Colour) {
-        let centre = x + width / 2.0;
-        match self {
-            Self::Segments(_) => {
+    pub(super) fn swatch(&self, sheet: &mut Sheet, (x, middle): (f64, f64), width: f64) {
+        let colour = self.colour;
+        let centre = x + SWATCH / 2.0;
+        match &self.shape {
+            Shape::Segments(_) => {
                 let spot = |x: f64| Spot { x, top: middle - 4.0, bottom: middle + 4.0 };
-                let path = bars(&[spot(centre - 8.0), spot(centre), spot(centre + 8.0)]);
-                sheet.stroke(path, SEGMENT_WIDTH, colour);
+                let path = bars(&[spot(centre - 9.0), spot(centre), spot(centre + 9.0)]);
+                sheet.stroke(path, width, colour);
             }
-            Self::Symbols(symbol, _) => sheet.stroke(symbol.path((centre, middle)), symbol.width(), colour),
-            Self::Steps(_) => {
-                let (low, high, end) = (middle + 4.0, middle - 4.0, x + width);
+            Shape::Symbols(symbol, _) => sheet.stroke(symbol.path((centre, middle)), symbol.width(), colour),
+            Shape::Steps(_) => {
+                let (low, high, end) = (middle + 4.0, middle - 4.0, x + SWATCH);
                 sheet.curve(format!("M{x} {low}H{centre}V{high}H{end}"), colour);
             }
-            Self::Bands(_) => sheet.shade((x, middle - 6.0), (width, 12.0), colour),
+            Shape::Bands(_) => sheet.shade((x, middle - 6.0), (SWATCH, 12.0), colour),
         }
     }
 }
-
-const SEGMENT_WIDTH: f64 = 2.6;
 
 impl Symbol {
     fn width(self) -> f64 {
