@@ -28,7 +28,7 @@ use std::time::Duration;
 pub use areas::{Area, Areas};
 pub use bars::{Bar, Bars};
 pub use palette::Colour;
-pub use scale::{Axis, Unit};
+pub use scale::{Axis, Unit, amount};
 pub use traces::{Layer, Point, Segment, Shape, Symbol, Traces};
 
 use plot::{TimeAxis, Timed};

@@ -26,6 +26,12 @@ pub enum Unit {
     Other(String),
 }
 
+/// A whole number as a value to draw: exact to 2^53, and beyond it to 16 digits, which no picture shows.
+pub fn amount(whole: u64) -> f64 {
+    let half = |bits: u64| u32::try_from(bits & u64::from(u32::MAX)).map_or(0.0, f64::from);
+    half(whole >> 32) * 4_294_967_296.0 + half(whole)
+}
+
 /// Beyond this values are drawn at the edge, so that no sum or difference of them overflows.
 const VALUE_MAX: f64 = 1e100;
 
