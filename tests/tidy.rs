@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: [&str; 6] = ["time", "wire", "mptcp", "track", "rules", "engine"];
 
 /// Shared by the doors, above all floors; a closet may import floors and the closets that it is built on.
-const CLOSETS: [(&str, &[&str]); 8] = [
+const CLOSETS: [(&str, &[&str]); 9] = [
     ("analysis", &[]),
     ("capture", &[]),
     ("clock", &[]),
@@ -16,6 +16,7 @@ const CLOSETS: [(&str, &[&str]); 8] = [
     ("marks", &[]),
     ("metrics", &[]),
     ("live", &["clock", "metrics"]),
+    ("picture", &[]),
     ("script", &[]),
 ];
 
