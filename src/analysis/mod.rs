@@ -130,8 +130,9 @@ impl Analysis {
     }
 
     /// The connection that it followed, if there was one.
-    pub fn series(&self) -> Option<&Series> {
-        self.followed.as_ref()?.1.as_ref()
+    pub fn series(&self) -> Option<(ConnectionId, &Series)> {
+        let (id, series) = self.followed.as_ref()?;
+        series.as_ref().map(|series| (*id, series))
     }
 
     /// Takes in the next segment.

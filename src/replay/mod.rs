@@ -4,6 +4,7 @@
 pub mod text;
 pub mod report;
 pub mod table;
+pub mod plot;
 pub mod objects;
 pub mod summary;
 pub mod behind;

@@ -1,6 +1,7 @@
 //! `mpgate replay`: what happened to MPTCP in a capture, and what the gate would have done.
 
 mod output;
+mod plot;
 mod printer;
 
 use std::fs::File;
@@ -14,6 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::analysis::Analysis;
 use crate::capture::{Capture, CaptureError, Frame};
 use crate::cli::replay::output::Target;
+use crate::cli::replay::plot::Plot;
 use crate::cli::replay::printer::{Heard, Printer};
 use crate::engine::{Engine, Mode};
 use crate::live::load;
@@ -35,6 +37,8 @@ Examples:
                                                      the segments that they refuse, with the reason, for Wireshark
   mpgate replay office.pcapng --rules rules/ --behind behind.pcapng
                                                      the capture as seen behind the gate
+  mpgate replay office.pcapng --no-segments --plot office.svg
+                                                     and the largest connection as a picture
   tcpdump -w - tcp | mpgate replay -                 a live capture
 
 Exit codes: 0 all was read, 1 the capture is cut short or damaged (what could be read was shown), 2 nothing was read.";
@@ -93,7 +97,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "OUT.pcapng")]
     behind: Option<PathBuf>,
 
-    /// Let --write and --behind replace a file
+    /// Draw a connection, the one of --connection or else the largest: the rate of each subflow, and where in the data
+    /// each one was
+    #[arg(long, value_name = "OUT.svg|.png")]
+    plot: Option<PathBuf>,
+
+    /// Let --write, --behind and --plot replace a file
     #[arg(long)]
     force: bool,
 }
@@ -118,35 +127,44 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let name = path.display();
     let mut capture = Capture::open(source(path)?).with_context(|| format!("{name}"))?;
     let mut copies = Copies::create(args)?;
+    let plot = Plot::new(args)?;
     let mut printer = Printer::new(args);
     let mut replay = if args.decides() {
         Replay::new(Engine::new(rules, Limits::default(), Mode::Enforce))
     } else {
         Replay::undecided()
     };
+    if let Some(plot) = &plot {
+        replay = plot.follow(replay);
+    }
     let passed = pass(&mut capture, &mut replay, &mut printer, &mut copies)?;
     let (analysis, first) = replay.finish();
     if let Passed::ReaderGone = passed {
         return Ok(ExitCode::SUCCESS);
     }
     printer.finish(&analysis, first)?;
-    if let Passed::UpTo(error) = passed {
-        copies.finish()?;
-        writeln!(io::stderr(), "mpgate: {name}: {:#}", anyhow::Error::from(error))?;
-        return Ok(ExitCode::FAILURE);
-    }
     copies.finish()?;
-    missing(args, &analysis)
+    exists(args, &analysis)?;
+    if let Some(plot) = plot {
+        plot.draw(path, &analysis)?;
+    }
+    match passed {
+        Passed::UpTo(error) => {
+            writeln!(io::stderr(), "mpgate: {name}: {:#}", anyhow::Error::from(error))?;
+            Ok(ExitCode::FAILURE)
+        }
+        Passed::All | Passed::ReaderGone => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// Who asks for one connection shall hear that there is none.
-fn missing(args: &Args, analysis: &Analysis) -> anyhow::Result<ExitCode> {
+fn exists(args: &Args, analysis: &Analysis) -> anyhow::Result<()> {
     let connections = analysis.connections();
     match args.connection {
         Some(asked) if !connections.iter().any(|connection| connection.id.0 == asked) => {
             bail!("there is no connection {asked}; the capture has {}", connections.len())
         }
-        Some(_) | None => Ok(ExitCode::SUCCESS),
+        Some(_) | None => Ok(()),
     }
 }
 
