@@ -42,10 +42,13 @@ pub mod engine;
 
 pub mod clock;
 pub mod capture;
+pub mod comment;
+pub mod evidence;
 pub mod fields;
 pub mod live;
 pub mod marks;
 pub mod metrics;
+pub mod priority;
 pub mod script;
 
 pub mod attach;

@@ -8,13 +8,16 @@ use std::path::{Path, PathBuf};
 const FLOORS: [&str; 6] = ["time", "wire", "mptcp", "track", "rules", "engine"];
 
 /// Shared by the doors, above all floors; a closet may import floors and the closets that it is built on.
-const CLOSETS: [(&str, &[&str]); 7] = [
+const CLOSETS: [(&str, &[&str]); 10] = [
     ("capture", &[]),
     ("clock", &[]),
+    ("comment", &[]),
+    ("evidence", &["capture", "clock", "comment", "metrics", "priority"]),
     ("fields", &[]),
     ("marks", &[]),
     ("metrics", &[]),
-    ("live", &["clock", "metrics"]),
+    ("live", &["clock", "metrics", "priority"]),
+    ("priority", &[]),
     ("script", &[]),
 ];
 
