@@ -114,24 +114,26 @@ mod tests {
     #[test]
     fn a_forged_join_is_told_by_its_reason() {
         let join = format!("{OPEN}c2>s syn mp_join\ns>c2 syn_ack mp_join\nc2>s ack mp_join hmac bad");
-        let told = "mpgate: reject (forged_join), RST to both hosts with MP_TCPRST 0x01; join_forged_proof, connection 1 subflow 1";
+        let told = "mpgate: reject (forged_join), RST to both hosts with MP_TCPRST 0x01; join_forged_proof, connection 1";
         assert_eq!(last("", &join), told);
     }
 
     #[test]
     fn a_strip_names_what_is_blanked() {
-        let rule = "[[rule]]\nname = \"plain\"\noption = [\"mp_capable\", \"fast_open\"]\naction = \"strip\"";
+        let rule = "[[rule]]\nname = \"plain\"\noption = \"mp_capable\"\naction = \"strip\"";
         let told = "mpgate: strip (rule plain, rules/border.toml:2), mp_capable blanked; new_connection";
         assert_eq!(last(rule, "c>s syn mss + mp_capable"), told);
-        let normalized =
-            last("[normalize]\nallow = [\"mss\", \"mp_capable\"]", "c>s syn timestamps + sack_permitted");
+        let normalized = last(
+            "[normalize]\nallow = [\"mss\"]\nbreak_connections = true",
+            "c>s syn timestamps + sack_permitted",
+        );
         assert_eq!(normalized, "mpgate: strip (normalized), timestamps and sack_permitted blanked; plain");
     }
 
     #[test]
     fn what_was_only_observed_is_told_as_what_would_be() {
         let rule = "[[rule]]\nname = \"idea\"\noption = \"mp_capable\"\naction = \"strip\"\nobserve = true";
-        let told = "mpgate: would strip (rule idea, rules/border.toml:2), mp_capable blanked; new_connection, connection 1";
+        let told = "mpgate: would strip (rule idea, rules/border.toml:2), mp_capable blanked; new_connection, connection 1 subflow 0";
         assert_eq!(last(rule, "c>s syn mp_capable"), told);
         let told = "mpgate: would reject (unknown_join), RST with MP_TCPRST 0x01; join_unknown";
         assert_eq!(last("", "observe\nc>s syn mp_join token 0x1"), told);
@@ -144,11 +146,14 @@ mod tests {
     }
 
     #[test]
-    fn a_comment_is_one_line_of_bounded_length_whatever_a_rule_is_called() {
-        let name = format!("a\\nb\\u0007{}", "é".repeat(100_000));
-        let rule = format!("[[rule]]\nname = \"{name}\"\noption = \"mp_capable\"\naction = \"strip\"");
-        let told = last(&rule, "c>s syn mp_capable");
-        assert!(told.starts_with("mpgate: strip (rule a\u{fffd}b\u{fffd}éé"), "{told}");
+    fn a_comment_is_one_line_of_bounded_length_whatever_a_file_is_called() {
+        let rule = "[[rule]]\nname = \"plain\"\noption = \"mp_capable\"\naction = \"strip\"";
+        let path = format!("a\nb\u{7}{}", "é".repeat(100_000));
+        let named = |text: &str| compile(&[Source { path: path.clone(), text: text.to_owned() }]).unwrap().0;
+        let script = format!("rules\n{rule}\nend\nc>s syn mp_capable");
+        let played = play(Script::parse(&script).unwrap(), named).remove(0);
+        let told = comment(&played.decision, &played.line.bytes).unwrap();
+        assert!(told.starts_with("mpgate: strip (rule plain, a\u{fffd}b\u{fffd}éé"), "{told}");
         assert!(told.chars().count() == CHARS_MAX + 1 && told.ends_with('…'));
     }
 }
