@@ -15,7 +15,7 @@
 //! The doors are [`queue`] (the kernel's packets), [`replay`] (a capture's) and [`trace`] (one packet, floor by floor),
 //! which climb the very same stairs; [`attach`] brings packets to the queue, [`serve`] tells Prometheus, [`lab`] shows it
 //! all with real kernels, and [`cli`] knows them all. Closets that several share stand beside them: [`script`] is the
-//! language of conversations, in which tests and traces are written.
+//! language of conversations, in which tests and traces are written; [`evidence`] writes what was not accepted.
 //!
 //! Invariant: what is below [`engine`], and the engine, takes no clock, randomness or I/O: time is an argument, and
 //! replay decides as production does.
