@@ -15,7 +15,8 @@
 //! The doors are [`queue`] (the kernel's packets), [`replay`] (a capture's) and [`trace`] (one packet, floor by floor),
 //! which climb the very same stairs; [`attach`] brings packets to the queue, [`serve`] tells Prometheus, [`lab`] shows it
 //! all with real kernels, and [`cli`] knows them all. Closets that several share stand beside them: [`script`] is the
-//! language of conversations, in which tests and traces are written; [`picture`] draws charts.
+//! language of conversations, in which tests and traces are written; [`analysis`] tells what happened in a run of segments,
+//! [`picture`] draws charts, and [`evidence`] writes what was not accepted.
 //!
 //! Invariant: what is below [`engine`], and the engine, takes no clock, randomness or I/O: time is an argument, and
 //! replay decides as production does.
@@ -43,11 +44,14 @@ pub mod engine;
 pub mod analysis;
 pub mod clock;
 pub mod capture;
+pub mod comment;
+pub mod evidence;
 pub mod fields;
 pub mod live;
 pub mod marks;
 pub mod metrics;
 pub mod picture;
+pub mod priority;
 pub mod script;
 
 pub mod attach;

@@ -107,6 +107,7 @@ pub struct Metrics {
     reloads_ok: IntCounter,
     reloads_error: IntCounter,
     generation: IntGauge,
+    capture: CaptureMetrics,
 }
 
 /// The series that one queue's worker counts in.
@@ -115,6 +116,21 @@ pub struct QueueMetrics {
     packets: IntCounter,
     errors: IntCounter,
     decisions: Arc<DecisionSeries>,
+}
+
+/// What live evidence counts in.
+#[derive(Clone, Debug)]
+pub struct CaptureMetrics {
+    /// Frames that are in a file.
+    pub written: IntCounter,
+    /// Frames that found no room on their way to the file.
+    pub lost: IntCounter,
+    /// Frames that no file took.
+    pub failed: IntCounter,
+    /// Bytes that are in files.
+    pub bytes: IntCounter,
+    /// Files that are kept.
+    pub files: IntGauge,
 }
 
 /// What all workers count in, each label found beforehand: counting is a few atomic additions.
@@ -203,6 +219,11 @@ impl Metrics {
         before
     }
 
+    /// The series of live evidence.
+    pub fn capture(&self) -> CaptureMetrics {
+        self.capture.clone()
+    }
+
     /// Counts a reload that took effect.
     pub fn reload_ok(&self) {
         self.reloads_ok.inc();
@@ -264,6 +285,7 @@ impl Default for Metrics {
                 "mpgate_rules_generation",
                 "Numbers the rules in force since the start; 1 are those that the gate started with.",
             ),
+            capture: CaptureMetrics::new(&make),
             registry: make.0,
         }
     }
@@ -299,6 +321,23 @@ impl QueueMetrics {
     /// Counts an error of the queue's socket, which the worker survives.
     pub fn queue_error(&self) {
         self.errors.inc();
+    }
+}
+
+impl CaptureMetrics {
+    fn new(make: &Maker) -> Self {
+        let frames = make.counters(
+            "mpgate_capture_frames_total",
+            "Frames for [capture]: written to a file, lost on the way to it, failed because no file took them.",
+            &["result"],
+        );
+        Self {
+            written: frames.with_label_values(&["written"]),
+            lost: frames.with_label_values(&["lost"]),
+            failed: frames.with_label_values(&["failed"]),
+            bytes: make.counter("mpgate_capture_bytes_total", "Bytes that [capture] wrote to files."),
+            files: make.gauge("mpgate_capture_files", "Files that [capture] keeps."),
+        }
     }
 }
 
@@ -442,6 +481,10 @@ impl Maker {
         self.keep(IntCounterVec::new(Opts::new(name, help), labels))
     }
 
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.keep(IntCounter::new(name, help))
+    }
+
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
         self.keep(IntGaugeVec::new(Opts::new(name, help), labels))
     }
@@ -505,6 +548,10 @@ mod tests {
         }
     }
 
+    fn label(name: &str) -> Arc<RuleLabel> {
+        Arc::new(RuleLabel { name: name.to_owned(), comment: None, path: "rules.toml".into(), line: 1 })
+    }
+
     fn rendered(metrics: &Metrics) -> BTreeMap<String, String> {
         let text = metrics.render().unwrap();
         let samples = text.lines().filter(|line| !line.starts_with('#'));
@@ -550,6 +597,11 @@ mod tests {
             "mpgate_rules_reloads_total{result=\"ok\"} 0",
             "mpgate_rules_reloads_total{result=\"error\"} 0",
             "mpgate_rules_generation 1",
+            "mpgate_capture_frames_total{result=\"written\"} 0",
+            "mpgate_capture_frames_total{result=\"lost\"} 0",
+            "mpgate_capture_frames_total{result=\"failed\"} 0",
+            "mpgate_capture_bytes_total 0",
+            "mpgate_capture_files 0",
             concat!("mpgate_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
         ];
         for sample in others {
@@ -596,7 +648,7 @@ mod tests {
         metrics.count_rules(["no-joins", "idle"].into_iter());
         let worker = metrics.queue(0);
         let mut refused = decision(REJECT, Reason::Rule, Standing::JoinKnown);
-        refused.rule = Some(Arc::new(RuleLabel { name: "no-joins".to_owned(), comment: None }));
+        refused.rule = Some(label("no-joins"));
         worker.record(&refused, Duration::from_nanos(150));
         worker.record(&decision(Verdict::Accept, Reason::Default, Standing::JoinVerified), Duration::ZERO);
         worker.record(
@@ -648,7 +700,7 @@ mod tests {
         metrics.count_rules(["stays", "goes"].into_iter());
         let worker = metrics.queue(0);
         let mut hit = decision(Verdict::Accept, Reason::Rule, Standing::Plain);
-        hit.rule = Some(Arc::new(RuleLabel { name: "stays".to_owned(), comment: None }));
+        hit.rule = Some(label("stays"));
         worker.record(&hit, Duration::ZERO);
         metrics.count_rules(["stays", "comes"].into_iter());
         let series = rendered(&metrics);

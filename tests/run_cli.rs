@@ -281,6 +281,11 @@ fn a_ready_gate_serves_every_series_and_ends_at_sigterm() {
         "mpgate_decision_seconds_count 0",
         "mpgate_rules_reloads_total{result=\"error\"} 0",
         "mpgate_rules_generation 1",
+        "mpgate_capture_frames_total{result=\"written\"} 0",
+        "mpgate_capture_frames_total{result=\"lost\"} 0",
+        "mpgate_capture_frames_total{result=\"failed\"} 0",
+        "mpgate_capture_bytes_total 0",
+        "mpgate_capture_files 0",
         "mpgate_build_info{version=",
     ] {
         assert!(metrics.contains(&format!("\n{series}")), "{series} is not in:\n{metrics}");
@@ -374,7 +379,8 @@ fn an_attached_gate_takes_its_kernel_rules_out_at_every_signal_that_ends_it() {
 fn the_sample_configuration_is_understood() {
     let net = Net::new();
     let home = tempfile::tempdir().unwrap();
-    let sample = include_str!("../deploy/mpgate.toml");
+    let logs = home.path().join("logs");
+    let sample = &include_str!("../deploy/mpgate.toml").replace("/var/log/mpgate", path(&logs));
     // Prose has a space behind the #, a default that is commented out has none.
     let defaults = sample.replace("\n#queue = \"0-3\"", "").replace("\n#", "\n");
     let settings: String =
@@ -386,6 +392,7 @@ fn the_sample_configuration_is_understood() {
         let gate = net.start(&["--config", path(&file), "--attach", "forward", "--backend", "iptables"]);
         gate.signal(Signal::TERM);
         assert!(gate.ended(PATIENCE).success());
+        assert_eq!(logs.is_dir(), name == "defaults.toml", "nothing is captured unless asked for");
     }
 }
 

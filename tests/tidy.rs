@@ -8,15 +8,18 @@ use std::path::{Path, PathBuf};
 const FLOORS: [&str; 6] = ["time", "wire", "mptcp", "track", "rules", "engine"];
 
 /// Shared by the doors, above all floors; a closet may import floors and the closets that it is built on.
-const CLOSETS: [(&str, &[&str]); 9] = [
+const CLOSETS: [(&str, &[&str]); 12] = [
     ("analysis", &[]),
     ("capture", &[]),
     ("clock", &[]),
+    ("comment", &[]),
+    ("evidence", &["capture", "clock", "comment", "metrics", "priority"]),
     ("fields", &[]),
     ("marks", &[]),
     ("metrics", &[]),
-    ("live", &["clock", "metrics"]),
+    ("live", &["clock", "metrics", "priority"]),
     ("picture", &[]),
+    ("priority", &[]),
     ("script", &[]),
 ];
 

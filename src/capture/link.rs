@@ -2,6 +2,9 @@
 
 use etherparse::EtherType;
 
+/// IP packets without a link header (LINKTYPE_RAW).
+pub const RAW_IP: u32 = 101;
+
 const ETHERNET_LEN: usize = 14;
 const COOKED_LEN: usize = 16;
 const COOKED_V2_LEN: usize = 20;
@@ -38,7 +41,7 @@ impl Link {
         match number {
             0 | 108 => Some(Self::Loopback),
             1 => Some(Self::Ethernet),
-            12 | 14 | 101 | 228 | 229 => Some(Self::Ip),
+            12 | 14 | RAW_IP | 228 | 229 => Some(Self::Ip),
             113 => Some(Self::Cooked),
             276 => Some(Self::CookedV2),
             _ => None,

@@ -9,7 +9,7 @@ mod window;
 mod writer;
 
 pub use interface::Interface;
-pub use link::Receiver;
+pub use link::{RAW_IP, Receiver};
 pub use reader::{Capture, CaptureError, Found, Frame};
 pub use writer::Writer;
 

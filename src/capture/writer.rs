@@ -74,6 +74,11 @@ impl<W: Write> Writer<W> {
         self.bytes(frame, bytes, u32::try_from(bytes.len()).unwrap_or(u32::MAX), None)
     }
 
+    /// Where it writes to.
+    pub fn out(&mut self) -> &mut W {
+        self.writer.get_mut()
+    }
+
     /// Ends the file.
     ///
     /// # Errors

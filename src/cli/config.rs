@@ -12,7 +12,8 @@ use clap::ValueEnum;
 use serde::{Deserialize, Deserializer};
 
 use crate::attach::{Backend, Hook, QueueMode};
-use crate::cli::workers::Precedence;
+use crate::evidence::Settings;
+use crate::priority::Precedence;
 use crate::queue::PACKETS_MAX;
 use crate::track::Limits;
 
@@ -21,6 +22,15 @@ const FILE_MAX: u64 = 1 << 20;
 
 /// The most queues: each has a thread and 8 MiB of socket buffer, and few routers have more cores.
 const QUEUES_MAX: u16 = 64;
+
+/// A file of evidence, unless told otherwise: some 25 000 frames, which Wireshark opens in a second.
+const FILE_MIB: u16 = 10;
+
+/// So many of them: 100 MiB, which the log partition of a small router can spare.
+const FILES: u16 = 10;
+
+/// Of each packet: the headers and options of any, and little of what people say.
+const SNAP_BYTES: u16 = 256;
 
 /// The settings as written, on the command line or in the file; what is not written is absent.
 #[derive(Debug, Default, Deserialize, clap::Args)]
@@ -77,6 +87,9 @@ pub(super) struct Config {
 
     #[arg(skip)]
     limits: LimitsTable,
+
+    #[arg(skip)]
+    capture: Option<CaptureTable>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -85,6 +98,16 @@ struct LimitsTable {
     connections: Option<NonZeroUsize>,
     handshakes: Option<NonZeroUsize>,
     idle_secs: Option<NonZeroU32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CaptureTable {
+    directory: PathBuf,
+    file_mib: Option<NonZeroU16>,
+    files: Option<NonZeroU16>,
+    snap_bytes: Option<NonZeroU16>,
+    observed: Option<bool>,
 }
 
 /// The queues of one gate, at least one.
@@ -151,6 +174,9 @@ impl Config {
         })?;
         let home = path.parent().unwrap_or(Path::new(""));
         config.rules = config.rules.iter().map(|rules| home.join(rules)).collect();
+        if let Some(capture) = &mut config.capture {
+            capture.directory = home.join(&capture.directory);
+        }
         Ok(config)
     }
 
@@ -169,6 +195,7 @@ impl Config {
             ordinary_priority: self.ordinary_priority || below.ordinary_priority,
             log: self.log.or(below.log),
             limits: below.limits,
+            capture: below.capture,
         }
     }
 
@@ -181,6 +208,19 @@ impl Config {
             handshakes_max: handshakes.map_or(default.handshakes_max, NonZeroUsize::get),
             idle_secs: idle_secs.map_or(default.idle_secs, NonZeroU32::get),
         }
+    }
+
+    /// What is written of what is not accepted, if anything.
+    pub(super) fn capture(&self) -> Option<Settings> {
+        let CaptureTable { directory, file_mib, files, snap_bytes, observed } = self.capture.as_ref()?;
+        let or = |number: &Option<NonZeroU16>, default| number.map_or(default, NonZeroU16::get);
+        Some(Settings {
+            directory: directory.clone(),
+            file_bytes: u64::from(or(file_mib, FILE_MIB)) << 20,
+            files: or(files, FILES).into(),
+            snap_bytes: or(snap_bytes, SNAP_BYTES).into(),
+            observed: observed.unwrap_or(true),
+        })
     }
 
     /// The queues, one worker each.
@@ -305,7 +345,8 @@ mod tests {
     fn every_setting_can_stand_in_the_file() {
         let text = "rules = []\nqueue = 3\nattach = \"forward\"\nmode = \"strict\"\nbackend = \"iptables\"\n\
                     observe = true\nlisten = \"[::1]:1\"\nfail_closed = true\nqueue_packets = 9\n\
-                    ordinary_priority = true\nlog = \"json\"\n[limits]\nconnections = 1\nhandshakes = 2\nidle_secs = 3";
+                    ordinary_priority = true\nlog = \"json\"\n[limits]\nconnections = 1\nhandshakes = 2\nidle_secs = 3\n\
+                    [capture]\ndirectory = \"/d\"\nfile_mib = 4\nfiles = 5\nsnap_bytes = 6\nobserved = false";
         let config = read(text).unwrap();
         assert_eq!(config.queue, Some(Queues { first: 3, last: 3 }));
         assert_eq!(config.attach, Some(Hook::Forward));
@@ -314,6 +355,17 @@ mod tests {
         assert_eq!(config.queue_packets_max(), 9);
         assert_eq!(config.precedence(), Precedence::Ordinary);
         assert_eq!(config.limits(), Limits { connections_max: 1, handshakes_max: 2, idle_secs: 3 });
+        let directory = PathBuf::from("/d");
+        let capture = Settings { directory, file_bytes: 4 << 20, files: 5, snap_bytes: 6, observed: false };
+        assert_eq!(config.capture(), Some(capture));
+    }
+
+    #[test]
+    fn nothing_is_captured_without_its_table_and_a_directory_counts_from_the_file() {
+        assert_eq!(read("").unwrap().capture(), None);
+        let capture = read("[capture]\ndirectory = \"evidence\"").unwrap().capture().unwrap();
+        assert!(capture.directory.is_absolute() && capture.directory.ends_with("evidence"), "{capture:?}");
+        assert!(capture.observed && capture.files == usize::from(FILES));
     }
 
     #[test]
@@ -327,6 +379,8 @@ mod tests {
             ("listen = \"9464\"", "FILE:1:10: `9464` is no address with a port"),
             ("queue_packets = 0", "FILE:1:17: "),
             ("[limits]\nconnections = 0", "FILE:2:15: "),
+            ("[capture]\nfiles = 3", "FILE:1:1: missing field `directory`"),
+            ("[capture]\ndirectory = \"d\"\nfiles = 0", "FILE:3:9: "),
             ("rules = [", "FILE:1:10: unclosed array"),
         ];
         for (text, right) in cases {

@@ -21,6 +21,7 @@ use crate::cli::workers::Workers;
 use crate::cli::{logging, watchdog};
 use crate::clock;
 use crate::engine::{Engine, Mode};
+use crate::evidence::{Recorder, Settings};
 use crate::live::watch::Reloader;
 use crate::metrics::Metrics;
 use crate::queue::{QueueOptions, Worker, kernel_queues};
@@ -31,6 +32,10 @@ use crate::track::EXPIRY_INTERVAL;
 /// What the workers get to answer the packets that wait: a full queue of 1024 takes some milliseconds, and a service
 /// manager's patience is far longer.
 const DRAIN_MAX: Duration = Duration::from_millis(1500);
+
+/// What evidence that waits gets to be written: it is a megabyte a worker at most, and a disk that hangs shall not keep the
+/// gate.
+const RECORD_MAX: Duration = Duration::from_millis(300);
 
 /// Decide the packets of NFQUEUE
 ///
@@ -44,7 +49,7 @@ const DRAIN_MAX: Duration = Duration::from_millis(1500);
                                                only count and log what the rules would do
   mpgate run -c /etc/mpgate/mpgate.toml        the same settings from a file; the command line wins over it")]
 pub(super) struct Args {
-    /// A file with these settings, and with the limits of what is remembered
+    /// A file with these settings, with the limits of what is remembered, and with what is captured of what is not accepted
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -80,7 +85,8 @@ async fn gate(config: &Config) -> anyhow::Result<()> {
     }
     let engine = Arc::new(Engine::new(rules, config.limits(), mode));
 
-    let bound = bind(config)?;
+    let mut bound = bind(config)?;
+    let recorder = config.capture().map(|capture| record(capture, &metrics, &mut bound)).transpose()?;
     if let Err(error) = kernel_queues() {
         tracing::warn!(
             "cannot read what the kernel says of its queues ({error}): drops and hung workers go unseen"
@@ -113,7 +119,7 @@ async fn gate(config: &Config) -> anyhow::Result<()> {
     site.ready.store(false, Ordering::Release);
     tell(&[NotifyState::Stopping]);
     tokio::select! {
-        drained = drain(attached, workers) => drained?,
+        drained = drain(attached, workers, recorder) => drained?,
         name = endings.next() => bail!("{name} while draining: ended at once; rules that stay, `mpgate detach` takes out"),
     }
     missed.map_or(Ok(()), |queue| Err(anyhow!("the worker of queue {queue} ended by itself")))
@@ -169,6 +175,17 @@ fn bind(config: &Config) -> anyhow::Result<Vec<Worker>> {
     Ok(config.queues().map(|number| Worker::bind(options(number))).collect::<Result<_, _>>()?)
 }
 
+/// Has the workers put down what they do not accept, and somebody write it.
+fn record(settings: Settings, metrics: &Metrics, workers: &mut [Worker]) -> anyhow::Result<Recorder> {
+    tracing::info!("what is not accepted is written to {}", settings.directory.display());
+    let started = Recorder::start(settings, metrics.capture(), workers.len());
+    let (recorder, collectors) = started.context("cannot start a thread")?;
+    for (worker, collector) in workers.iter_mut().zip(collectors) {
+        worker.gather(collector);
+    }
+    Ok(recorder)
+}
+
 fn plan(config: &Config) -> Option<Plan> {
     let Some(hook) = config.attach else {
         if config.mode.is_some() || config.backend.is_some() {
@@ -213,8 +230,12 @@ async fn expire(engine: &Engine) -> Infallible {
     }
 }
 
-/// Takes out what brings packets, then has the workers answer those that wait.
-async fn drain(attached: Option<Attached>, workers: Workers) -> anyhow::Result<()> {
+/// Takes out what brings packets, has the workers answer those that wait, then what they put down is written.
+async fn drain(
+    attached: Option<Attached>,
+    workers: Workers,
+    recorder: Option<Recorder>,
+) -> anyhow::Result<()> {
     let detached = match attached {
         Some(attached) => spawn_blocking(|| attached.detach()).await.map_err(anyhow::Error::from),
         None => Ok(Ok(())),
@@ -222,6 +243,10 @@ async fn drain(attached: Option<Attached>, workers: Workers) -> anyhow::Result<(
     timeout(DRAIN_MAX, workers.stop())
         .await
         .with_context(|| format!("the workers did not end within {DRAIN_MAX:?}"))?;
+    let recorded = spawn_blocking(|| recorder.map(Recorder::stop));
+    if timeout(RECORD_MAX, recorded).await.is_err() {
+        tracing::warn!("[capture] did not write all within {RECORD_MAX:?}");
+    }
     Ok(detached??)
 }
 

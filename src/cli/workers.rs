@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use thread_priority::unix::{RealtimeThreadSchedulePolicy, ThreadSchedulePolicy};
-use thread_priority::{ThreadPriority, set_thread_priority_and_policy, thread_native_id};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use crate::engine::Engine;
 use crate::metrics::Metrics;
+use crate::priority::Precedence;
 use crate::queue::Worker;
 
 /// The threads of all queues.
@@ -32,29 +31,6 @@ impl Drop for Farewell {
     fn drop(&mut self) {
         // There is a place for each thread, so this fails only when nobody asks any more.
         self.ended.try_send(self.queue).ok();
-    }
-}
-
-/// When packets get the processor, next to what else wants it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Precedence {
-    /// Before every ordinary program, as if the kernel decided them itself. An ordinary thread that wakes up often waits for
-    /// others' turns of some milliseconds, on a busy machine of some ten.
-    Realtime,
-    /// In turn with the others.
-    Ordinary,
-}
-
-impl Precedence {
-    /// Gives it to the calling thread, where the system lets us.
-    fn take(self) -> Result<(), thread_priority::Error> {
-        if self == Self::Ordinary {
-            return Ok(());
-        }
-        // The lowest of the real-time priorities: what somebody made real-time on purpose still comes first. A worker
-        // that never sleeps leaves ordinary programs the twentieth part of its processor, which Linux keeps for them.
-        let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);
-        set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy)
     }
 }
 

@@ -10,7 +10,6 @@ use std::thread;
 use std::time::Duration;
 
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
-use rustix::process::setpriority_process;
 use tokio::signal::unix::Signal;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
@@ -19,6 +18,7 @@ use crate::clock;
 use crate::engine::Engine;
 use crate::live::load::{List, LoadError, Loaded, compile_recorded, read, read_lists};
 use crate::metrics::Metrics;
+use crate::priority;
 use crate::rules::{Diagnostic, RuleSet, Source};
 
 /// From the first sign of a change to looking at the files: an editor has written by then, and a second, the promise, is
@@ -31,9 +31,6 @@ const RETIRE_MAX: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether the rules before are free.
 const RETIRE_LOOK: Duration = Duration::from_millis(1);
-
-/// The lowest priority of an ordinary thread.
-const NICEST: i32 = 19;
 
 /// Loads the rules anew.
 #[derive(Debug)]
@@ -162,7 +159,7 @@ struct Reload {
 impl Reload {
     /// What it found.
     fn run(self) -> Look {
-        yield_to_workers();
+        priority::yield_to_workers();
         let began = clock::now();
         let sources = read(&self.paths);
         if self.cause == Cause::Event {
@@ -192,15 +189,6 @@ impl Reload {
             }
         }
         seen
-    }
-}
-
-/// Gives this thread the lowest priority: a worker that has a packet takes the processor from it at once, so that packets
-/// wait for no rule, on a machine with one processor too. The other way round the rules come some milliseconds later.
-fn yield_to_workers() {
-    // To Linux a thread is a process here: it is only this thread's priority.
-    if let Err(error) = setpriority_process(None, NICEST) {
-        tracing::warn!("rules are loaded at the priority of the workers: {error}");
     }
 }
 

@@ -10,5 +10,5 @@ pub mod refusal;
 
 pub use keys::{Idsn, Key, Nonce, Token, Version};
 pub use option::{Malformed, MptcpOption, ResetReason, Subtype};
-pub use signals::{Signal, Signals, SubtypeSet, signals};
+pub use signals::{Signal, Signals, SubtypeSet, option_name, signals};
 pub use step::Step;

@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 
 use crate::mptcp::{Malformed, MptcpOption, Subtype, codec};
 use crate::wire::options::MPTCP;
-use crate::wire::{OptionMask, Packet, RawOption};
+use crate::wire::{OptionKind, OptionMask, Packet, RawOption};
 
 /// As many options as fit: the shortest whole one (MP_PRIO) takes 3 of 40 bytes. Shorter ones are malformed and would
 /// make more; they fall together in the last place.
@@ -32,6 +32,15 @@ pub struct Signals {
     pub list: ArrayVec<Signal, SIGNALS_MAX>,
     /// Their subtypes.
     pub subtypes: SubtypeSet,
+}
+
+/// What an option is called: those of MPTCP by their subtype.
+pub fn option_name(option: &RawOption<'_>) -> String {
+    let subtype = option.bytes.get(2).filter(|_| option.kind == MPTCP);
+    subtype.map_or_else(
+        || OptionKind::of(option).label(),
+        |third| Subtype::from_number(third >> 4).label().to_owned(),
+    )
 }
 
 impl SubtypeSet {

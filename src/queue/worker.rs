@@ -10,6 +10,7 @@ use nfq::{Message, Queue};
 use rustix::io::Errno;
 
 use crate::engine::{Decision, Engine, Fate, Ingress, Verdict, enforce};
+use crate::evidence::Collector;
 use crate::metrics::QueueMetrics;
 use crate::queue::interfaces::Interfaces;
 use crate::queue::report::Report;
@@ -33,6 +34,7 @@ pub struct Worker {
     resets: ResetSockets,
     interfaces: Interfaces,
     report: Report,
+    evidence: Option<Collector>,
     /// No packet was seen yet: those queued while the queue was configured may still wait.
     fresh: bool,
 }
@@ -67,8 +69,14 @@ impl Worker {
             resets,
             interfaces: Interfaces::default(),
             report: Report::new(),
+            evidence: None,
             fresh: true,
         })
+    }
+
+    /// From now on what is not accepted is put down there too.
+    pub fn gather(&mut self, evidence: Collector) {
+        self.evidence = Some(evidence);
     }
 
     /// Receives, decides and answers until `stop` is set, which it notices within a tenth of a second; then answers what
@@ -110,6 +118,9 @@ impl Worker {
         };
         let decision = engine.decide(began, &ingress, message.get_payload());
         metrics.record(&decision, clock::now().since(began));
+        if let Some(evidence) = &self.evidence {
+            evidence.offer(&decision, &ingress, message.get_payload(), message.get_original_len());
+        }
 
         let resets = settle(&decision, &mut message);
         if let Err(error) = self.queue.verdict(message) {

@@ -5,7 +5,7 @@ use std::io::Write;
 use pcap_file::PcapResult;
 
 use crate::capture::{Frame, Interface, Writer};
-use crate::engine::{Decision, Verdict};
+use crate::comment::comment;
 use crate::replay::{Seen, What};
 
 /// Which frames are written.
@@ -39,7 +39,7 @@ impl<W: Write> Annotated<W> {
     /// When the file cannot be written.
     pub fn write(&mut self, interfaces: &[Interface], frame: &Frame, seen: &Seen) -> PcapResult<()> {
         self.writer.describe(interfaces)?;
-        let comment = comment(&seen.what);
+        let comment = comment_of(frame, &seen.what);
         if comment.is_none() && self.which == Which::Decided {
             return Ok(());
         }
@@ -55,23 +55,19 @@ impl<W: Write> Annotated<W> {
     }
 }
 
-fn comment(what: &What) -> Option<String> {
+fn comment_of(frame: &Frame, what: &What) -> Option<String> {
     let lines: Vec<String> = match what {
         What::Segment(segment) => {
-            let anomalies =
-                segment.observed.anomalies.iter().map(|anomaly| format!("mpgate: {}", anomaly.kind));
-            segment.decision.as_ref().and_then(verdict).into_iter().chain(anomalies).collect()
+            let ip = frame.bytes.get(segment.ip_at..).unwrap_or_default();
+            let decided = segment.decision.as_ref().and_then(|decision| comment(decision, ip));
+            let anomalies = segment.observed.anomalies.iter();
+            decided.into_iter().chain(anomalies.map(|anomaly| format!("mpgate: {}", anomaly.kind))).collect()
         }
         What::Unreadable { why, decision } => {
-            let verdict = decision.as_ref().and_then(verdict);
-            verdict.map(|verdict| format!("{verdict}: {why}")).into_iter().collect()
+            let decided = decision.as_ref().and_then(|decision| comment(decision, &[]));
+            decided.into_iter().map(|decided| format!("{decided}; {why}")).collect()
         }
         What::Other(_) => Vec::new(),
     };
     (!lines.is_empty()).then(|| lines.join("\n"))
-}
-
-fn verdict(decision: &Decision) -> Option<String> {
-    let why = decision.rule.as_ref().map_or(decision.reason.label(), |rule| rule.name.as_str());
-    (decision.verdict != Verdict::Accept).then(|| format!("mpgate: {} ({why})", decision.verdict.label()))
 }

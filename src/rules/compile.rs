@@ -64,6 +64,28 @@ pub fn compile_with(
     Ok((set, report.finish()))
 }
 
+/// Tells the lines of one file's rules, one after the other: each line of the file is counted once.
+struct Places {
+    path: Arc<str>,
+    counted_to: usize,
+    line: usize,
+}
+
+impl Places {
+    fn of(file: usize, report: &Report<'_>) -> Self {
+        let path = report.source(file).map_or("", |source| &source.path);
+        Self { path: path.into(), counted_to: 0, line: 1 }
+    }
+
+    fn line(&mut self, at: At, report: &Report<'_>) -> usize {
+        let text = report.source(at.file).map_or("", |source| &source.text);
+        let passed = text.as_bytes().get(self.counted_to..at.start).unwrap_or_default();
+        self.line += passed.iter().filter(|&&byte| byte == b'\n').count();
+        self.counted_to = self.counted_to.max(at.start);
+        self.line
+    }
+}
+
 fn needs(needs: Needs, asked: &Asked) -> Needs {
     match asked.condition.bare().0 {
         Condition::Kind(_) | Condition::Odd(..) => Needs { kinds: true, ..needs },
@@ -93,6 +115,7 @@ fn read_rules(files: &[File<'_>], sets: &mut Sets, report: &mut Report<'_>) -> V
     let mut parents = Vec::new();
     let mut rules = Vec::new();
     for file in files {
+        let mut places = Places::of(file.index, report);
         let mut reader = Reader::new(file.index, sets, report);
         for value in &file.rules {
             let errors = reader.report.errors();
@@ -102,7 +125,7 @@ fn read_rules(files: &[File<'_>], sets: &mut Sets, report: &mut Report<'_>) -> V
             parents.append(&mut draft.parents);
             // Of a rule that could be read in part, nothing more can be said.
             if whole {
-                rules.extend(compile_rule(&mut reader, draft));
+                rules.extend(compile_rule(&mut reader, draft, &mut places));
             }
         }
     }
@@ -140,7 +163,7 @@ fn check_name(reader: &mut Reader<'_, '_>, draft: &Draft, names: &mut BTreeMap<S
     }
 }
 
-fn compile_rule(reader: &mut Reader<'_, '_>, draft: Draft) -> Option<Rule> {
+fn compile_rule(reader: &mut Reader<'_, '_>, draft: Draft, places: &mut Places) -> Option<Rule> {
     let at = draft.name.as_ref().map_or(draft.at, |name| name.at);
     let action = action(reader, &draft, at);
     let Some(name) = &draft.name else {
@@ -158,7 +181,12 @@ fn compile_rule(reader: &mut Reader<'_, '_>, draft: Draft) -> Option<Rule> {
     let indexed = conditions.iter().filter(|asked| Asks::knows(&asked.condition)).count();
     Some(Rule {
         key: rule_key(&name.value),
-        label: Arc::new(RuleLabel { name: name.value.clone(), comment: draft.comment }),
+        label: Arc::new(RuleLabel {
+            name: name.value.clone(),
+            comment: draft.comment,
+            path: Arc::clone(&places.path),
+            line: places.line(at, reader.report),
+        }),
         at,
         effect: Effect {
             action: action.value,

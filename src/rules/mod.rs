@@ -33,6 +33,7 @@ pub mod trace;
 mod reference;
 pub mod schema;
 
+use std::fmt;
 use std::sync::Arc;
 
 pub use action::{Action, Caps, Policy, Refusal};
@@ -57,6 +58,17 @@ pub struct RuleLabel {
     pub name: String,
     /// Why it is there, in the operator's words.
     pub comment: Option<String>,
+    /// The file that it stands in.
+    pub path: Arc<str>,
+    /// The line of that file, from 1.
+    pub line: usize,
+}
+
+/// As a person finds it: name, file and line.
+impl fmt::Display for RuleLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}:{}", self.name, self.path, self.line)
+    }
 }
 
 /// A rule that matches a segment.

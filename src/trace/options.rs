@@ -2,8 +2,7 @@
 
 use crate::mptcp::option::{AddAddr, Capable, DataNumber, Dss, Join, Prio, Proof, Tcprst};
 use crate::mptcp::signals::Signal;
-use crate::mptcp::{MptcpOption, Subtype};
-use crate::wire::kinds::SeenKind;
+use crate::mptcp::{MptcpOption, option_name};
 use crate::wire::options::MPTCP;
 use crate::wire::{OptionKind, OptionMask, Packet};
 
@@ -33,18 +32,12 @@ impl Listed {
 
 /// All options of a segment, in their order.
 pub(super) fn listed(packet: &Packet<'_>) -> Vec<Listed> {
-    let listed = packet.options().map(|option| {
-        let SeenKind { kind, experiment } = SeenKind::from(&option);
-        let kind = experiment.map_or(OptionKind::Kind(kind), OptionKind::Experiment);
-        let subtype = option.bytes.get(2).filter(|_| option.kind == MPTCP);
-        let subtype = subtype.map(|third| Subtype::from_number(third >> 4).label().to_owned());
-        Listed {
-            name: subtype.unwrap_or_else(|| kind.label()),
-            kind,
-            at: option.at,
-            len: option.bytes.len(),
-            broken: option.broken,
-        }
+    let listed = packet.options().map(|option| Listed {
+        name: option_name(&option),
+        kind: OptionKind::of(&option),
+        at: option.at,
+        len: option.bytes.len(),
+        broken: option.broken,
     });
     listed.collect()
 }

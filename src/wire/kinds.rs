@@ -77,6 +77,12 @@ impl OptionKind {
         NAMES.iter().map(|(_, name)| *name).chain(EXPERIMENTS.iter().map(|(_, name)| *name))
     }
 
+    /// What that option is.
+    pub fn of(option: &RawOption<'_>) -> Self {
+        let SeenKind { kind, experiment } = SeenKind::from(option);
+        experiment.map_or(Self::Kind(kind), Self::Experiment)
+    }
+
     /// The options of that name.
     pub fn named(name: &str) -> Option<Self> {
         let kind = NAMES.iter().find(|(_, known)| *known == name).map(|&(kind, _)| Self::Kind(kind));

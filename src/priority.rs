@@ -1,0 +1,43 @@
+//! Packets come first: which threads get the processor before others, and which stay out of their way.
+
+use rustix::process::setpriority_process;
+use thread_priority::unix::{RealtimeThreadSchedulePolicy, ThreadSchedulePolicy};
+use thread_priority::{ThreadPriority, set_thread_priority_and_policy, thread_native_id};
+
+/// The lowest priority of an ordinary thread.
+const NICEST: i32 = 19;
+
+/// When packets get the processor, next to what else wants it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precedence {
+    /// Before every ordinary program, as if the kernel decided them itself. An ordinary thread that wakes up often waits for
+    /// others' turns of some milliseconds, on a busy machine of some ten.
+    Realtime,
+    /// In turn with the others.
+    Ordinary,
+}
+
+impl Precedence {
+    /// Gives it to the calling thread, where the system lets us.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn take(self) -> Result<(), thread_priority::Error> {
+        if self == Self::Ordinary {
+            return Ok(());
+        }
+        // The lowest of the real-time priorities: what somebody made real-time on purpose still comes first. A worker
+        // that never sleeps leaves ordinary programs the twentieth part of its processor, which Linux keeps for them.
+        let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);
+        set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy)
+    }
+}
+
+/// Gives this thread the lowest priority: a worker that has a packet takes the processor from it at once, so that packets
+/// wait for no rule and no file, on a machine with one processor too. The other way round these come some milliseconds later.
+pub fn yield_to_workers() {
+    // To Linux a thread is a process here: it is only this thread's priority.
+    if let Err(error) = setpriority_process(None, NICEST) {
+        tracing::warn!("a thread for rules or files has the priority of the workers: {error}");
+    }
+}
