@@ -1,6 +1,7 @@
 //! `mpgate replay` as a user meets it: on captures of real MPTCP, in every format and on every link, and on bad input.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -177,38 +178,42 @@ fn an_object_has_the_documented_shape() {
     assert_eq!(join["time"], 0.000_848);
 }
 
+/// A capture of ours in every format and on every link that replay reads.
+fn variants(name: &str) -> Vec<(&'static str, Vec<u8>)> {
+    let frames = frames(name);
+    let ip = |frame: &[u8]| frame[14..].to_vec();
+    let behind = |header: &[u8]| {
+        let header = header.to_vec();
+        move |frame: &[u8]| [&header, &frame[14..]].concat()
+    };
+    let tagged = |tags: &'static [u8]| move |frame: &[u8]| [&frame[..12], tags, &frame[12..]].concat();
+    let family = if name == "join-ipv4" { 2 } else { 30 };
+    let header = PcapHeader::default();
+    let little = Endianness::Little;
+    vec![
+        ("pcap, big endian, µs", pcap(header, &frames)),
+        ("pcap, little endian, µs", pcap(PcapHeader { endianness: little, ..header }, &frames)),
+        ("pcap, ns", pcap(PcapHeader { ts_resolution: TsResolution::NanoSecond, ..header }, &frames)),
+        ("raw IP, 101", relinked(101, &frames, ip)),
+        ("raw IP, 12", relinked(12, &frames, ip)),
+        ("raw IP, 14", relinked(14, &frames, ip)),
+        ("raw IP, 228/229", relinked(if family == 2 { 228 } else { 229 }, &frames, ip)),
+        ("loopback, little endian", relinked(0, &frames, behind(&[family, 0, 0, 0]))),
+        ("loopback, big endian", relinked(0, &frames, behind(&[0, 0, 0, family]))),
+        ("OpenBSD loopback", relinked(108, &frames, behind(&[0, 0, 0, family]))),
+        ("VLAN", relinked(1, &frames, tagged(&[0x81, 0, 0, 7]))),
+        ("QinQ", relinked(1, &frames, tagged(&[0x88, 0xa8, 0, 7, 0x81, 0, 0, 9]))),
+        ("pcapng, µs", pcapng(&frames, Endianness::Little, None)),
+        ("pcapng, ns", pcapng(&frames, Endianness::Big, Some(9))),
+        ("pcapng, 2^-30 s", pcapng(&frames, Endianness::Little, Some(0x80 | 30))),
+    ]
+}
+
 #[test]
 fn every_format_and_link_says_the_same() {
     for name in ["join-ipv4", "join-ipv6"] {
         let expected = objects(&replay(&path(name), &["--json"]));
-        let frames = frames(name);
-        let ip = |frame: &[u8]| frame[14..].to_vec();
-        let behind = |header: &[u8]| {
-            let header = header.to_vec();
-            move |frame: &[u8]| [&header, &frame[14..]].concat()
-        };
-        let tagged = |tags: &'static [u8]| move |frame: &[u8]| [&frame[..12], tags, &frame[12..]].concat();
-        let family = if name == "join-ipv4" { 2 } else { 30 };
-        let header = PcapHeader::default();
-        let little = Endianness::Little;
-        let variants: Vec<(&str, Vec<u8>)> = vec![
-            ("pcap, big endian, µs", pcap(header, &frames)),
-            ("pcap, little endian, µs", pcap(PcapHeader { endianness: little, ..header }, &frames)),
-            ("pcap, ns", pcap(PcapHeader { ts_resolution: TsResolution::NanoSecond, ..header }, &frames)),
-            ("raw IP, 101", relinked(101, &frames, ip)),
-            ("raw IP, 12", relinked(12, &frames, ip)),
-            ("raw IP, 14", relinked(14, &frames, ip)),
-            ("raw IP, 228/229", relinked(if family == 2 { 228 } else { 229 }, &frames, ip)),
-            ("loopback, little endian", relinked(0, &frames, behind(&[family, 0, 0, 0]))),
-            ("loopback, big endian", relinked(0, &frames, behind(&[0, 0, 0, family]))),
-            ("OpenBSD loopback", relinked(108, &frames, behind(&[0, 0, 0, family]))),
-            ("VLAN", relinked(1, &frames, tagged(&[0x81, 0, 0, 7]))),
-            ("QinQ", relinked(1, &frames, tagged(&[0x88, 0xa8, 0, 7, 0x81, 0, 0, 9]))),
-            ("pcapng, µs", pcapng(&frames, Endianness::Little, None)),
-            ("pcapng, ns", pcapng(&frames, Endianness::Big, Some(9))),
-            ("pcapng, 2^-30 s", pcapng(&frames, Endianness::Little, Some(0x80 | 30))),
-        ];
-        for (variant, bytes) in variants {
+        for (variant, bytes) in variants(name) {
             let got = objects(&replay_bytes(&bytes, &["--json"]));
             assert_eq!(got.len(), expected.len(), "{name} as {variant}");
             for (got, expected) in got.into_iter().zip(&expected) {
@@ -216,6 +221,38 @@ fn every_format_and_link_says_the_same() {
             }
         }
     }
+}
+
+/// As tshark reads them, of those frames that bear one.
+fn comments(capture: &Path) -> Vec<String> {
+    let output = Command::new("tshark")
+        .args(["-Y", "frame.comment", "-T", "fields", "-e", "frame.number", "-e", "frame.comment", "-r"])
+        .arg(capture)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    stdout(&output).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn comments_are_written_whatever_the_capture_was() {
+    let home = tempfile::tempdir().unwrap();
+    let rules = home.path().join("rules.toml");
+    let out = home.path().join("out.pcapng");
+    fs::write(&rules, "[[rule]]\nname = \"no-joins\"\noption = \"mp_join\"\naction = \"reject\"\n").unwrap();
+    let words =
+        ["--rules", rules.to_str().unwrap(), "--write", out.to_str().unwrap(), "--force", "--no-segments"];
+    let mut told = BTreeSet::new();
+    for (variant, bytes) in variants("join-ipv4") {
+        assert!(replay_bytes(&bytes, &words).status.success(), "{variant}");
+        let comments = comments(&out);
+        assert!(comments.iter().any(|comment| comment.contains("rule no-joins")), "{variant}: {comments:?}");
+        told.insert(comments);
+        let cut = replay_bytes(&bytes[..bytes.len() - 7], &words);
+        assert_eq!(cut.status.code(), Some(1), "{variant}");
+        assert!(!self::comments(&out).is_empty(), "{variant}, cut short");
+    }
+    assert_eq!(told.len(), 1, "all say the same: {told:?}");
 }
 
 /// Equal but for the time, where a unit of 2^-30 s rounds.
