@@ -1,13 +1,14 @@
-//! MPTCP options in JSON, by the names of Wireshark's fields `tcp.options.mptcp.*`. Keys are secrets and have none.
+//! MPTCP options in JSON, by the names of Wireshark's fields `tcp.options.mptcp.*`. Keys are secrets and have none; their
+//! tokens, which joins name on the wire, have `expected_token`, after Wireshark's `mptcp.expected_token`.
 
-use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use serde::Serialize;
+use arrayvec::{ArrayString, ArrayVec};
+use serde::{Serialize, Serializer};
 
 use crate::mptcp::option::{AddAddr, Capable, DataNumber, Dss, Join, Mapping, Prio, Proof, Tcprst};
 use crate::mptcp::signals::Signal;
-use crate::mptcp::{MptcpOption, Version};
+use crate::mptcp::{MptcpOption, Nonce, Token, Version};
 
 /// One option; the fields that it does not have are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -40,11 +41,13 @@ pub struct Fields {
     #[serde(rename = "dataackpresent.flag", skip_serializing_if = "Option::is_none")]
     data_ack_present: Option<bool>,
     #[serde(rename = "rawdataack", skip_serializing_if = "Option::is_none")]
-    data_ack: Option<String>,
+    data_ack: Option<Hex>,
     #[serde(rename = "rawdataseqno", skip_serializing_if = "Option::is_none")]
-    dsn: Option<String>,
+    dsn: Option<Hex>,
     #[serde(rename = "subflowseqno", skip_serializing_if = "Option::is_none")]
     ssn: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected_token: Option<Hex>,
     #[serde(rename = "datalvllen", skip_serializing_if = "Option::is_none")]
     data_len: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,15 +65,15 @@ pub struct Fields {
     #[serde(skip_serializing_if = "Option::is_none")]
     port: Option<u16>,
     #[serde(rename = "addaddrtrunchmac", skip_serializing_if = "Option::is_none")]
-    add_addr_hmac: Option<String>,
+    add_addr_hmac: Option<Hex>,
     #[serde(rename = "recvtok", skip_serializing_if = "Option::is_none")]
-    token: Option<String>,
+    token: Option<Hex>,
     #[serde(rename = "sendrand", skip_serializing_if = "Option::is_none")]
-    nonce: Option<String>,
+    nonce: Option<Hex>,
     #[serde(rename = "sendtrunchmac", skip_serializing_if = "Option::is_none")]
-    join_answer_hmac: Option<String>,
+    join_answer_hmac: Option<Hex>,
     #[serde(rename = "sendhmac", skip_serializing_if = "Option::is_none")]
-    join_hmac: Option<String>,
+    join_hmac: Option<Hex>,
     #[serde(rename = "flag_U.flag", skip_serializing_if = "Option::is_none")]
     reset_u: Option<bool>,
     #[serde(rename = "flag_V.flag", skip_serializing_if = "Option::is_none")]
@@ -90,6 +93,13 @@ enum AddressIds {
     One(u8),
     List(Vec<u8>),
 }
+
+/// The longest number of an option: the HMAC of a third ACK.
+const NUMBER_MAX: usize = 20;
+
+/// A number as it stands on the wire, byte by byte; printed in hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Hex(ArrayVec<u8, NUMBER_MAX>);
 
 impl Fields {
     /// The fields of one option.
@@ -113,7 +123,7 @@ impl Fields {
             MptcpOption::Prio(Prio { backup, address_id }) => {
                 Self { backup: Some(*backup), address_id: address_id.map(AddressIds::One), ..Self::default() }
             }
-            MptcpOption::Fail(dsn) => Self { dsn: Some(hex(&dsn.to_be_bytes())), ..Self::default() },
+            MptcpOption::Fail(dsn) => Self { dsn: Some(Hex::of(&dsn.to_be_bytes())), ..Self::default() },
             MptcpOption::Tcprst(tcprst) => Self::of_tcprst(tcprst),
             MptcpOption::Fastclose(_) | MptcpOption::Unassigned { .. } => Self::default(),
         }
@@ -122,7 +132,8 @@ impl Fields {
     fn of_capable(capable: &Capable) -> Self {
         let flags = capable.flags;
         let sha = Some(flags.hmac_sha());
-        let is_v0 = Version::from_number(capable.version) == Some(Version::V0);
+        let version = Version::from_number(capable.version);
+        let is_v0 = version == Some(Version::V0);
         Self {
             version: Some(capable.version),
             checksum_required: Some(flags.checksum()),
@@ -131,6 +142,10 @@ impl Fields {
             no_more_subflows: Some(flags.no_join()).filter(|_| !is_v0),
             sha1: sha.filter(|_| is_v0),
             sha256: sha.filter(|_| !is_v0),
+            expected_token: capable
+                .sender_key
+                .zip(version)
+                .map(|(key, version)| Hex::from(key.token(version))),
             data_len: capable.data.map(|data| data.len),
             checksum: capable.data.and_then(|data| data.checksum),
             ..Self::default()
@@ -142,18 +157,18 @@ impl Fields {
             Join::Syn { backup, address_id, token, nonce } => Self {
                 backup: Some(*backup),
                 address_id: Some(AddressIds::One(*address_id)),
-                token: Some(token.to_string()),
-                nonce: Some(nonce.to_string()),
+                token: Some((*token).into()),
+                nonce: Some((*nonce).into()),
                 ..Self::default()
             },
             Join::SynAck { backup, address_id, hmac, nonce } => Self {
                 backup: Some(*backup),
                 address_id: Some(AddressIds::One(*address_id)),
-                join_answer_hmac: Some(hex(hmac)),
-                nonce: Some(nonce.to_string()),
+                join_answer_hmac: Some(Hex::of(hmac)),
+                nonce: Some((*nonce).into()),
                 ..Self::default()
             },
-            Join::Ack { hmac } => Self { join_hmac: Some(hex(hmac)), ..Self::default() },
+            Join::Ack { hmac } => Self { join_hmac: Some(Hex::of(hmac)), ..Self::default() },
         }
     }
 
@@ -166,8 +181,8 @@ impl Fields {
             dsn_present: Some(mapping.is_some()),
             data_ack_long: is_long(dss.data_ack),
             data_ack_present: Some(dss.data_ack.is_some()),
-            data_ack: dss.data_ack.map(number),
-            dsn: mapping.map(|mapping| number(mapping.dsn)),
+            data_ack: dss.data_ack.map(Hex::from),
+            dsn: mapping.map(|mapping| mapping.dsn.into()),
             ssn: mapping.map(|mapping| mapping.ssn),
             data_len: mapping.map(|mapping| mapping.len),
             checksum: mapping.and_then(|Mapping { checksum, .. }| *checksum),
@@ -187,7 +202,7 @@ impl Fields {
         };
         match proof {
             Proof::None => Self { ipver: Some(if announced.addr.is_ipv4() { 4 } else { 6 }), ..fields },
-            Proof::Hmac(hmac) => Self { echo: Some(false), add_addr_hmac: Some(hex(hmac)), ..fields },
+            Proof::Hmac(hmac) => Self { echo: Some(false), add_addr_hmac: Some(Hex::of(hmac)), ..fields },
             Proof::Echo => Self { echo: Some(true), ..fields },
         }
     }
@@ -204,18 +219,44 @@ impl Fields {
     }
 }
 
-/// As wide as it stands on the wire.
-fn number(number: DataNumber) -> String {
-    match number {
-        DataNumber::Short(low) => hex(&low.to_be_bytes()),
-        DataNumber::Long(whole) => hex(&whole.to_be_bytes()),
+impl Hex {
+    /// The bytes of a number; those behind the twentieth are none of it.
+    fn of(bytes: &[u8]) -> Self {
+        Self(bytes.iter().copied().take(NUMBER_MAX).collect())
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold("0x".to_owned(), |mut text, byte| {
-        // Writing into a String cannot fail.
-        let _always_ok = write!(text, "{byte:02x}");
-        text
-    })
+impl From<Token> for Hex {
+    fn from(Token(token): Token) -> Self {
+        Self::of(&token.to_be_bytes())
+    }
+}
+
+impl From<Nonce> for Hex {
+    fn from(Nonce(nonce): Nonce) -> Self {
+        Self::of(&nonce.to_be_bytes())
+    }
+}
+
+/// As wide as it stands on the wire.
+impl From<DataNumber> for Hex {
+    fn from(number: DataNumber) -> Self {
+        match number {
+            DataNumber::Short(low) => Self::of(&low.to_be_bytes()),
+            DataNumber::Long(whole) => Self::of(&whole.to_be_bytes()),
+        }
+    }
+}
+
+impl Serialize for Hex {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut text = ArrayString::<{ 2 + 2 * NUMBER_MAX }>::new();
+        let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+        let digits = digits.filter_map(|digit| char::from_digit(digit.into(), 16));
+        for digit in "0x".chars().chain(digits) {
+            // There is room for all that the bytes can say.
+            text.try_push(digit).ok();
+        }
+        serializer.serialize_str(&text)
+    }
 }

@@ -8,6 +8,9 @@ use crate::engine::Decision;
 use crate::fields::Fields;
 use crate::replay::{Seen, What};
 
+/// Most lines are shorter.
+const LINE_LEN: usize = 1024;
+
 /// What the gate says of one segment. A packet without a readable TCP header has neither ends nor kind.
 #[derive(Debug, Serialize)]
 struct Line<'s> {
@@ -41,8 +44,11 @@ pub fn write_json(out: &mut impl Write, seen: &Seen) -> io::Result<()> {
         What::Unreadable { decision, .. } => Line::of(seen, decision),
         What::Other(_) => return Ok(()),
     };
-    serde_json::to_writer(&mut *out, &line)?;
-    writeln!(out)
+    // Whole, since `out` may be one that passes on each piece that it is given.
+    let mut text = Vec::with_capacity(LINE_LEN);
+    serde_json::to_writer(&mut text, &line)?;
+    text.push(b'\n');
+    out.write_all(&text)
 }
 
 impl<'s> Line<'s> {
