@@ -3,7 +3,8 @@
 //!
 //! `replay capture OUT SEGMENTS SNAP` writes a capture: 2 000 MPTCP connections of two subflows and 500 plain ones, a quarter
 //! of all in IPv6, all open at the same time, with real keys, tokens and HMACs. `replay measure COMMAND…` runs a command,
-//! whose output goes nowhere, and prints its seconds, the exit code and the most memory that it held, in KiB.
+//! whose output goes nowhere, and prints its seconds, those of the processor, the exit code and the most memory that it held,
+//! in KiB.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a bench that cannot go on has failed")]
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a bench reads the clock and prints")]
 
@@ -20,6 +21,7 @@ use mpgate::mptcp::{Key, MptcpOption, Nonce, Version};
 use mpgate::script::packet::Draft;
 use mpgate::wire::{Endpoint, Flow, Segment};
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 use pcap_file::pcap::{PcapHeader, PcapWriter, RawPcapPacket};
 
 const CONNECTIONS: u64 = 2000;
@@ -51,8 +53,10 @@ fn measure(program: &str, args: &[&str]) {
     let status =
         Command::new(program).args(args).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
     let secs = began.elapsed().as_secs_f64();
-    let most = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss();
-    println!("{secs} {} {most}", status.code().unwrap_or(-1));
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
+    let micros = [usage.user_time(), usage.system_time()].map(|time| time.num_microseconds());
+    let busy = Duration::from_micros(micros.iter().sum::<i64>().try_into().unwrap()).as_secs_f64();
+    println!("{secs} {busy} {} {}", status.code().unwrap_or(-1), usage.max_rss());
 }
 
 fn capture(out: &Path, segments: u64, snap: usize) {

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use arrayvec::{ArrayString, ArrayVec};
+use arrayvec::ArrayVec;
 use serde::{Serialize, Serializer};
 
 use crate::mptcp::option::{AddAddr, Capable, DataNumber, Dss, Join, Mapping, Prio, Proof, Tcprst};
@@ -41,13 +41,13 @@ pub struct Fields {
     #[serde(rename = "dataackpresent.flag", skip_serializing_if = "Option::is_none")]
     data_ack_present: Option<bool>,
     #[serde(rename = "rawdataack", skip_serializing_if = "Option::is_none")]
-    data_ack: Option<Hex>,
+    data_ack: Option<Number>,
     #[serde(rename = "rawdataseqno", skip_serializing_if = "Option::is_none")]
-    dsn: Option<Hex>,
+    dsn: Option<Number>,
     #[serde(rename = "subflowseqno", skip_serializing_if = "Option::is_none")]
     ssn: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    expected_token: Option<Hex>,
+    expected_token: Option<Hex<4>>,
     #[serde(rename = "datalvllen", skip_serializing_if = "Option::is_none")]
     data_len: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,15 +65,15 @@ pub struct Fields {
     #[serde(skip_serializing_if = "Option::is_none")]
     port: Option<u16>,
     #[serde(rename = "addaddrtrunchmac", skip_serializing_if = "Option::is_none")]
-    add_addr_hmac: Option<Hex>,
+    add_addr_hmac: Option<Hex<8>>,
     #[serde(rename = "recvtok", skip_serializing_if = "Option::is_none")]
-    token: Option<Hex>,
+    token: Option<Hex<4>>,
     #[serde(rename = "sendrand", skip_serializing_if = "Option::is_none")]
-    nonce: Option<Hex>,
+    nonce: Option<Hex<4>>,
     #[serde(rename = "sendtrunchmac", skip_serializing_if = "Option::is_none")]
-    join_answer_hmac: Option<Hex>,
+    join_answer_hmac: Option<Hex<8>>,
     #[serde(rename = "sendhmac", skip_serializing_if = "Option::is_none")]
-    join_hmac: Option<Hex>,
+    join_hmac: Option<Hex<20>>,
     #[serde(rename = "flag_U.flag", skip_serializing_if = "Option::is_none")]
     reset_u: Option<bool>,
     #[serde(rename = "flag_V.flag", skip_serializing_if = "Option::is_none")]
@@ -94,12 +94,20 @@ enum AddressIds {
     List(Vec<u8>),
 }
 
-/// The longest number of an option: the HMAC of a third ACK.
-const NUMBER_MAX: usize = 20;
+/// The bytes of a number as they stand on the wire; printed in hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Hex<const N: usize>([u8; N]);
 
-/// A number as it stands on the wire, byte by byte; printed in hexadecimal digits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Hex(ArrayVec<u8, NUMBER_MAX>);
+/// A data sequence number or a DATA_ACK, as wide as it stands on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+enum Number {
+    Short(Hex<4>),
+    Long(Hex<8>),
+}
+
+/// How long the longest number is in digits: the HMAC of a third ACK, behind `0x`.
+const DIGITS_MAX: usize = 42;
 
 impl Fields {
     /// The fields of one option.
@@ -123,7 +131,9 @@ impl Fields {
             MptcpOption::Prio(Prio { backup, address_id }) => {
                 Self { backup: Some(*backup), address_id: address_id.map(AddressIds::One), ..Self::default() }
             }
-            MptcpOption::Fail(dsn) => Self { dsn: Some(Hex::of(&dsn.to_be_bytes())), ..Self::default() },
+            MptcpOption::Fail(dsn) => {
+                Self { dsn: Some(Number::Long(Hex(dsn.to_be_bytes()))), ..Self::default() }
+            }
             MptcpOption::Tcprst(tcprst) => Self::of_tcprst(tcprst),
             MptcpOption::Fastclose(_) | MptcpOption::Unassigned { .. } => Self::default(),
         }
@@ -164,11 +174,11 @@ impl Fields {
             Join::SynAck { backup, address_id, hmac, nonce } => Self {
                 backup: Some(*backup),
                 address_id: Some(AddressIds::One(*address_id)),
-                join_answer_hmac: Some(Hex::of(hmac)),
+                join_answer_hmac: Some(Hex(*hmac)),
                 nonce: Some((*nonce).into()),
                 ..Self::default()
             },
-            Join::Ack { hmac } => Self { join_hmac: Some(Hex::of(hmac)), ..Self::default() },
+            Join::Ack { hmac } => Self { join_hmac: Some(Hex(*hmac)), ..Self::default() },
         }
     }
 
@@ -181,7 +191,7 @@ impl Fields {
             dsn_present: Some(mapping.is_some()),
             data_ack_long: is_long(dss.data_ack),
             data_ack_present: Some(dss.data_ack.is_some()),
-            data_ack: dss.data_ack.map(Hex::from),
+            data_ack: dss.data_ack.map(Number::from),
             dsn: mapping.map(|mapping| mapping.dsn.into()),
             ssn: mapping.map(|mapping| mapping.ssn),
             data_len: mapping.map(|mapping| mapping.len),
@@ -202,7 +212,7 @@ impl Fields {
         };
         match proof {
             Proof::None => Self { ipver: Some(if announced.addr.is_ipv4() { 4 } else { 6 }), ..fields },
-            Proof::Hmac(hmac) => Self { echo: Some(false), add_addr_hmac: Some(Hex::of(hmac)), ..fields },
+            Proof::Hmac(hmac) => Self { echo: Some(false), add_addr_hmac: Some(Hex(*hmac)), ..fields },
             Proof::Echo => Self { echo: Some(true), ..fields },
         }
     }
@@ -219,44 +229,36 @@ impl Fields {
     }
 }
 
-impl Hex {
-    /// The bytes of a number; those behind the twentieth are none of it.
-    fn of(bytes: &[u8]) -> Self {
-        Self(bytes.iter().copied().take(NUMBER_MAX).collect())
-    }
-}
-
-impl From<Token> for Hex {
+impl From<Token> for Hex<4> {
     fn from(Token(token): Token) -> Self {
-        Self::of(&token.to_be_bytes())
+        Self(token.to_be_bytes())
     }
 }
 
-impl From<Nonce> for Hex {
+impl From<Nonce> for Hex<4> {
     fn from(Nonce(nonce): Nonce) -> Self {
-        Self::of(&nonce.to_be_bytes())
+        Self(nonce.to_be_bytes())
     }
 }
 
-/// As wide as it stands on the wire.
-impl From<DataNumber> for Hex {
+impl From<DataNumber> for Number {
     fn from(number: DataNumber) -> Self {
         match number {
-            DataNumber::Short(low) => Self::of(&low.to_be_bytes()),
-            DataNumber::Long(whole) => Self::of(&whole.to_be_bytes()),
+            DataNumber::Short(low) => Self::Short(Hex(low.to_be_bytes())),
+            DataNumber::Long(whole) => Self::Long(Hex(whole.to_be_bytes())),
         }
     }
 }
 
-impl Serialize for Hex {
+/// Made on the stack: there are several in most segments.
+impl<const N: usize> Serialize for Hex<N> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut text = ArrayString::<{ 2 + 2 * NUMBER_MAX }>::new();
-        let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
-        let digits = digits.filter_map(|digit| char::from_digit(digit.into(), 16));
-        for digit in "0x".chars().chain(digits) {
-            // There is room for all that the bytes can say.
-            text.try_push(digit).ok();
-        }
-        serializer.serialize_str(&text)
+        let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 0xf]).map(digit);
+        let text: ArrayVec<u8, DIGITS_MAX> = (*b"0x").into_iter().chain(digits).take(DIGITS_MAX).collect();
+        serializer.serialize_str(str::from_utf8(&text).unwrap_or_default())
     }
+}
+
+const fn digit(value: u8) -> u8 {
+    if value < 10 { b'0' + value } else { b'a' - 10 + value }
 }

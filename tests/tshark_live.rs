@@ -14,7 +14,7 @@ mod agreement;
 use std::path::Path;
 use std::process::{Child, Command};
 
-use agreement::Compared;
+use agreement::{Compared, VERSION_0};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 /// Scenes mostly wait; more of them at once than this would wait for the processor.
@@ -37,6 +37,7 @@ fn every_field_and_every_connection_of_fresh_captures_is_what_tshark_reads() {
     }
     print!("{compared}");
     compared.needs_every_explanation();
+    assert_eq!(compared.missing(), VERSION_0);
 }
 
 fn make() -> Command {

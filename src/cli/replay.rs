@@ -19,6 +19,9 @@ use crate::track::Limits;
 /// From this size on reading takes long enough to be watched.
 const PROGRESS_BYTES_MIN: u64 = 50 << 20;
 
+/// What is written at once where nobody waits for a line: system calls become rare.
+const OUTPUT_CHUNK: usize = 64 << 10;
+
 const EXAMPLES: &str = "\
 Examples:
   mpgate replay office.pcapng                        what the gate reads and finds in a capture
@@ -165,7 +168,7 @@ impl Printer {
             out: if out.is_terminal() || args.capture == Path::new("-") {
                 Box::new(out)
             } else {
-                Box::new(BufWriter::new(out))
+                Box::new(BufWriter::with_capacity(OUTPUT_CHUNK, out))
             },
             lines: (!args.json).then(|| Lines::new(show)),
             summary: Summary::default(),
@@ -177,9 +180,11 @@ impl Printer {
         if self.heard == Heard::No {
             return Ok(Heard::No);
         }
-        self.summary.count(seen);
         let written = match &mut self.lines {
-            Some(lines) => lines.write(&mut self.out, seen),
+            Some(lines) => {
+                self.summary.count(seen);
+                lines.write(&mut self.out, seen)
+            }
             None => write_json(&mut self.out, seen),
         };
         self.heard_of(written)

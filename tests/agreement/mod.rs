@@ -15,6 +15,9 @@ use deviations::Deviation;
 use grouping::Grouping;
 use segment::Segment;
 
+/// The fields that Wireshark has for options of version 0 alone; Linux speaks version 1.
+pub(crate) const VERSION_0: [&str; 2] = ["sha1.flag", "ipver"];
+
 /// What was compared, and found equal or explained.
 #[derive(Default)]
 pub(crate) struct Compared {
@@ -71,11 +74,6 @@ impl Compared {
     pub(crate) fn missing(&self) -> Vec<String> {
         let known = programs::fields_of_tshark();
         known.into_iter().filter(|field| !self.fields.contains_key(field)).collect()
-    }
-
-    /// How many captures were compared.
-    pub(crate) fn captures(&self) -> usize {
-        self.captures.len()
     }
 
     fn equal(&mut self, field: &str) {
