@@ -5,7 +5,7 @@
 //! of all in IPv6, all open at the same time, with real keys, tokens and HMACs. `replay measure COMMAND…` runs a command,
 //! whose output goes nowhere, and prints its seconds, those of the processor, the exit code and the most memory that it held,
 //! in KiB.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a bench that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a bench reads the clock and prints")]
 
 use std::fs::File;

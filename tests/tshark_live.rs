@@ -5,8 +5,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a test may panic, and says what it compared"
+    reason = "a test may panic"
 )]
 
 mod agreement;
