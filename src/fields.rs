@@ -1,14 +1,15 @@
-//! MPTCP options in JSON, by the names of Wireshark's fields `tcp.options.mptcp.*`. Keys are secrets and have none.
+//! MPTCP options in JSON, by the names of Wireshark's fields `tcp.options.mptcp.*`. Keys are secrets and have none; their
+//! tokens, which joins name on the wire, have `expected_token`, after Wireshark's `mptcp.expected_token`.
 
-use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use arrayvec::ArrayVec;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::mptcp::option::{AddAddr, Capable, DataNumber, Dss, Join, Mapping, Prio, Proof, Tcprst};
 use crate::mptcp::signals::Signal;
-use crate::mptcp::{MptcpOption, Version};
+use crate::mptcp::{MptcpOption, Nonce, Token, Version};
 
 /// One option; the fields that it does not have are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
@@ -41,11 +42,16 @@ pub struct Fields {
     #[serde(rename = "dataackpresent.flag", skip_serializing_if = "Option::is_none")]
     data_ack_present: Option<bool>,
     #[serde(rename = "rawdataack", skip_serializing_if = "Option::is_none")]
-    data_ack: Option<String>,
+    #[schemars(with = "Option<String>")]
+    data_ack: Option<Number>,
     #[serde(rename = "rawdataseqno", skip_serializing_if = "Option::is_none")]
-    dsn: Option<String>,
+    #[schemars(with = "Option<String>")]
+    dsn: Option<Number>,
     #[serde(rename = "subflowseqno", skip_serializing_if = "Option::is_none")]
     ssn: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    expected_token: Option<Hex<4>>,
     #[serde(rename = "datalvllen", skip_serializing_if = "Option::is_none")]
     data_len: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,15 +69,20 @@ pub struct Fields {
     #[serde(skip_serializing_if = "Option::is_none")]
     port: Option<u16>,
     #[serde(rename = "addaddrtrunchmac", skip_serializing_if = "Option::is_none")]
-    add_addr_hmac: Option<String>,
+    #[schemars(with = "Option<String>")]
+    add_addr_hmac: Option<Hex<8>>,
     #[serde(rename = "recvtok", skip_serializing_if = "Option::is_none")]
-    token: Option<String>,
+    #[schemars(with = "Option<String>")]
+    token: Option<Hex<4>>,
     #[serde(rename = "sendrand", skip_serializing_if = "Option::is_none")]
-    nonce: Option<String>,
+    #[schemars(with = "Option<String>")]
+    nonce: Option<Hex<4>>,
     #[serde(rename = "sendtrunchmac", skip_serializing_if = "Option::is_none")]
-    join_answer_hmac: Option<String>,
+    #[schemars(with = "Option<String>")]
+    join_answer_hmac: Option<Hex<8>>,
     #[serde(rename = "sendhmac", skip_serializing_if = "Option::is_none")]
-    join_hmac: Option<String>,
+    #[schemars(with = "Option<String>")]
+    join_hmac: Option<Hex<20>>,
     #[serde(rename = "flag_U.flag", skip_serializing_if = "Option::is_none")]
     reset_u: Option<bool>,
     #[serde(rename = "flag_V.flag", skip_serializing_if = "Option::is_none")]
@@ -91,6 +102,21 @@ enum AddressIds {
     One(u8),
     List(Vec<u8>),
 }
+
+/// The bytes of a number as they stand on the wire; printed in hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Hex<const N: usize>([u8; N]);
+
+/// A data sequence number or a DATA_ACK, as wide as it stands on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+enum Number {
+    Short(Hex<4>),
+    Long(Hex<8>),
+}
+
+/// How long the longest number is in digits: the HMAC of a third ACK, behind `0x`.
+const DIGITS_MAX: usize = 42;
 
 impl Fields {
     /// The fields of one option.
@@ -114,7 +140,9 @@ impl Fields {
             MptcpOption::Prio(Prio { backup, address_id }) => {
                 Self { backup: Some(*backup), address_id: address_id.map(AddressIds::One), ..Self::default() }
             }
-            MptcpOption::Fail(dsn) => Self { dsn: Some(hex(&dsn.to_be_bytes())), ..Self::default() },
+            MptcpOption::Fail(dsn) => {
+                Self { dsn: Some(Number::Long(Hex(dsn.to_be_bytes()))), ..Self::default() }
+            }
             MptcpOption::Tcprst(tcprst) => Self::of_tcprst(tcprst),
             MptcpOption::Fastclose(_) | MptcpOption::Unassigned { .. } => Self::default(),
         }
@@ -123,7 +151,8 @@ impl Fields {
     fn of_capable(capable: &Capable) -> Self {
         let flags = capable.flags;
         let sha = Some(flags.hmac_sha());
-        let is_v0 = Version::from_number(capable.version) == Some(Version::V0);
+        let version = Version::from_number(capable.version);
+        let is_v0 = version == Some(Version::V0);
         Self {
             version: Some(capable.version),
             checksum_required: Some(flags.checksum()),
@@ -132,6 +161,10 @@ impl Fields {
             no_more_subflows: Some(flags.no_join()).filter(|_| !is_v0),
             sha1: sha.filter(|_| is_v0),
             sha256: sha.filter(|_| !is_v0),
+            expected_token: capable
+                .sender_key
+                .zip(version)
+                .map(|(key, version)| Hex::from(key.token(version))),
             data_len: capable.data.map(|data| data.len),
             checksum: capable.data.and_then(|data| data.checksum),
             ..Self::default()
@@ -143,18 +176,18 @@ impl Fields {
             Join::Syn { backup, address_id, token, nonce } => Self {
                 backup: Some(*backup),
                 address_id: Some(AddressIds::One(*address_id)),
-                token: Some(token.to_string()),
-                nonce: Some(nonce.to_string()),
+                token: Some((*token).into()),
+                nonce: Some((*nonce).into()),
                 ..Self::default()
             },
             Join::SynAck { backup, address_id, hmac, nonce } => Self {
                 backup: Some(*backup),
                 address_id: Some(AddressIds::One(*address_id)),
-                join_answer_hmac: Some(hex(hmac)),
-                nonce: Some(nonce.to_string()),
+                join_answer_hmac: Some(Hex(*hmac)),
+                nonce: Some((*nonce).into()),
                 ..Self::default()
             },
-            Join::Ack { hmac } => Self { join_hmac: Some(hex(hmac)), ..Self::default() },
+            Join::Ack { hmac } => Self { join_hmac: Some(Hex(*hmac)), ..Self::default() },
         }
     }
 
@@ -167,8 +200,8 @@ impl Fields {
             dsn_present: Some(mapping.is_some()),
             data_ack_long: is_long(dss.data_ack),
             data_ack_present: Some(dss.data_ack.is_some()),
-            data_ack: dss.data_ack.map(number),
-            dsn: mapping.map(|mapping| number(mapping.dsn)),
+            data_ack: dss.data_ack.map(Number::from),
+            dsn: mapping.map(|mapping| mapping.dsn.into()),
             ssn: mapping.map(|mapping| mapping.ssn),
             data_len: mapping.map(|mapping| mapping.len),
             checksum: mapping.and_then(|Mapping { checksum, .. }| *checksum),
@@ -188,7 +221,7 @@ impl Fields {
         };
         match proof {
             Proof::None => Self { ipver: Some(if announced.addr.is_ipv4() { 4 } else { 6 }), ..fields },
-            Proof::Hmac(hmac) => Self { echo: Some(false), add_addr_hmac: Some(hex(hmac)), ..fields },
+            Proof::Hmac(hmac) => Self { echo: Some(false), add_addr_hmac: Some(Hex(*hmac)), ..fields },
             Proof::Echo => Self { echo: Some(true), ..fields },
         }
     }
@@ -205,18 +238,36 @@ impl Fields {
     }
 }
 
-/// As wide as it stands on the wire.
-fn number(number: DataNumber) -> String {
-    match number {
-        DataNumber::Short(low) => hex(&low.to_be_bytes()),
-        DataNumber::Long(whole) => hex(&whole.to_be_bytes()),
+impl From<Token> for Hex<4> {
+    fn from(Token(token): Token) -> Self {
+        Self(token.to_be_bytes())
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold("0x".to_owned(), |mut text, byte| {
-        // Writing into a String cannot fail.
-        let _always_ok = write!(text, "{byte:02x}");
-        text
-    })
+impl From<Nonce> for Hex<4> {
+    fn from(Nonce(nonce): Nonce) -> Self {
+        Self(nonce.to_be_bytes())
+    }
+}
+
+impl From<DataNumber> for Number {
+    fn from(number: DataNumber) -> Self {
+        match number {
+            DataNumber::Short(low) => Self::Short(Hex(low.to_be_bytes())),
+            DataNumber::Long(whole) => Self::Long(Hex(whole.to_be_bytes())),
+        }
+    }
+}
+
+/// Made on the stack: there are several in most segments.
+impl<const N: usize> Serialize for Hex<N> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 0xf]).map(digit);
+        let text: ArrayVec<u8, DIGITS_MAX> = (*b"0x").into_iter().chain(digits).take(DIGITS_MAX).collect();
+        serializer.serialize_str(str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+const fn digit(value: u8) -> u8 {
+    if value < 10 { b'0' + value } else { b'a' - 10 + value }
 }

@@ -1,21 +1,19 @@
 //! `mpgate replay` as a user meets it: on captures of real MPTCP, in every format and on every link, and on bad input.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+mod formats;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
-use pcap_file::pcap::{PcapHeader, PcapReader, PcapWriter, RawPcapPacket};
+use formats::{frames, path, pcap, pcapng, relinked};
+use pcap_file::pcap::PcapHeader;
 use pcap_file::pcapng::PcapNgWriter;
-use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketBlock;
-use pcap_file::pcapng::blocks::interface_description::{
-    InterfaceDescriptionBlock, InterfaceDescriptionOption,
-};
+use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionBlock;
 use pcap_file::pcapng::blocks::simple_packet::SimplePacketBlock;
-use pcap_file::pcapng::blocks::unknown::UnknownBlock;
 use pcap_file::{Endianness, TsResolution};
 use serde_json::Value;
 
@@ -41,10 +39,6 @@ const CAPTURES: [(&str, u64, usize, &[&str]); 19] = [
     ("cooked-v1", 1, 2, &["join_verified"]),
     ("cooked-v2", 1, 2, &["join_verified"]),
 ];
-
-fn path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures").join(format!("{name}.pcap"))
-}
 
 fn mpgate() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mpgate"));
@@ -96,45 +90,6 @@ fn segments(output: &Output) -> Vec<Value> {
 
 fn words_of<'o>(objects: &'o [Value], field: &str) -> Vec<&'o str> {
     objects.iter().filter_map(|object| object[field].as_str()).collect()
-}
-
-/// The frames of a capture of ours, with their times in nanoseconds.
-fn frames(name: &str) -> Vec<(u64, Vec<u8>)> {
-    let mut reader = PcapReader::new(fs::File::open(path(name)).unwrap()).unwrap();
-    let mut frames = Vec::new();
-    while let Some(packet) = reader.next_raw_packet() {
-        let packet = packet.unwrap();
-        let nanos = u64::from(packet.ts_sec) * 1_000_000_000 + u64::from(packet.ts_frac) * 1000;
-        frames.push((nanos, packet.data.into_owned()));
-    }
-    frames
-}
-
-fn pcap(header: PcapHeader, frames: &[(u64, Vec<u8>)]) -> Vec<u8> {
-    let mut writer = PcapWriter::with_header(Vec::new(), header).unwrap();
-    for (nanos, bytes) in frames {
-        let fraction = nanos % 1_000_000_000;
-        let len = bytes.len().try_into().unwrap();
-        let packet = RawPcapPacket {
-            ts_sec: (nanos / 1_000_000_000).try_into().unwrap(),
-            ts_frac: match header.ts_resolution {
-                TsResolution::MicroSecond => fraction / 1000,
-                TsResolution::NanoSecond => fraction,
-            }
-            .try_into()
-            .unwrap(),
-            incl_len: len,
-            orig_len: len,
-            data: bytes.as_slice().into(),
-        };
-        writer.write_raw_packet(&packet).unwrap();
-    }
-    writer.into_writer()
-}
-
-fn relinked(link: u32, frames: &[(u64, Vec<u8>)], wrap: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
-    let frames: Vec<_> = frames.iter().map(|(at, frame)| (*at, wrap(frame))).collect();
-    pcap(PcapHeader { datalink: link.into(), ..PcapHeader::default() }, &frames)
 }
 
 #[test]
@@ -262,34 +217,6 @@ fn same(mut got: Value, mut expected: Value, what: &str) {
     assert_eq!(got, expected, "{what}");
 }
 
-/// Frames turn by turn on two interfaces of different link types, between blocks of kinds that nobody knows.
-fn pcapng(frames: &[(u64, Vec<u8>)], endianness: Endianness, resolution: Option<u8>) -> Vec<u8> {
-    let mut writer = PcapNgWriter::with_endianness(Vec::new(), endianness).unwrap();
-    for link in [1_u32, 101] {
-        let mut block = InterfaceDescriptionBlock::new(link.into(), 0);
-        block.options.extend(resolution.map(InterfaceDescriptionOption::IfTsResol));
-        writer.write_pcapng_block(block).unwrap();
-    }
-    for (index, (nanos, bytes)) in frames.iter().enumerate() {
-        let count = match resolution {
-            Some(9) => u128::from(*nanos),
-            Some(0x9e) => (u128::from(*nanos) << 30) / 1_000_000_000,
-            _ => u128::from(*nanos) / 1000,
-        };
-        let packet = EnhancedPacketBlock {
-            interface_id: u32::from(index % 2 == 1),
-            // pcap-file writes the nanoseconds of this as the count.
-            timestamp: Duration::from_nanos(count.try_into().unwrap()),
-            original_len: bytes.len().try_into().unwrap(),
-            data: if index % 2 == 1 { bytes[14..].into() } else { bytes.into() },
-            options: Vec::new(),
-        };
-        writer.write_pcapng_block(packet).unwrap();
-        writer.write_pcapng_block(UnknownBlock::new(0x0bad_cafe, 8, &[1; 8])).unwrap();
-    }
-    writer.into_inner()
-}
-
 #[test]
 fn simple_packets_and_new_sections_are_read() {
     let frames = frames("join-ipv4");
@@ -381,19 +308,7 @@ fn damage_is_told_apart_from_a_cut() {
 fn a_capture_with_a_snap_length_is_read_as_far_as_it_goes() {
     let expected = objects(&replay(&path("join-ipv4"), &["--json"]));
     for (snap, readable) in [(100, expected.len()), (40, 0)] {
-        let mut writer = PcapWriter::with_header(Vec::new(), PcapHeader::default()).unwrap();
-        for (nanos, frame) in frames("join-ipv4") {
-            let kept = &frame[..frame.len().min(snap)];
-            let packet = RawPcapPacket {
-                ts_sec: (nanos / 1_000_000_000).try_into().unwrap(),
-                ts_frac: (nanos % 1_000_000_000 / 1000).try_into().unwrap(),
-                incl_len: kept.len().try_into().unwrap(),
-                orig_len: frame.len().try_into().unwrap(),
-                data: kept.into(),
-            };
-            writer.write_raw_packet(&packet).unwrap();
-        }
-        let bytes = writer.into_writer();
+        let bytes = pcap(PcapHeader { snaplen: snap, ..PcapHeader::default() }, &frames("join-ipv4"));
         let got = objects(&replay_bytes(&bytes, &["--json"]));
         assert_eq!(got, expected[..readable], "snap length {snap}");
         if readable == 0 {

@@ -6,17 +6,21 @@ use std::io::{self, ErrorKind, Read};
 const CHUNK: usize = 64 << 10;
 
 /// Bytes of a stream from its current place on.
+///
+/// Invariant: `start <= end <= bytes.len()`.
 #[derive(Debug)]
 pub(super) struct Window<R> {
     source: R,
+    /// Read into again and again; it grows with the longest piece that was asked for.
     bytes: Vec<u8>,
     start: usize,
+    end: usize,
     offset: u64,
 }
 
 impl<R: Read> Window<R> {
     pub(super) const fn new(source: R) -> Self {
-        Self { source, bytes: Vec::new(), start: 0, offset: 0 }
+        Self { source, bytes: Vec::new(), start: 0, end: 0, offset: 0 }
     }
 
     /// Where in the stream the current place is.
@@ -26,8 +30,8 @@ impl<R: Read> Window<R> {
 
     /// Bytes from the current place on: at least `count`, fewer only where the stream ends before.
     pub(super) fn look(&mut self, count: usize) -> io::Result<&[u8]> {
-        while self.bytes.len().saturating_sub(self.start) < count && self.fill()? {}
-        Ok(self.bytes.get(self.start..).unwrap_or_default())
+        while self.end - self.start < count && self.fill()? {}
+        Ok(self.bytes.get(self.start..self.end).unwrap_or_default())
     }
 
     /// Moves the current place on; gives how far it could be moved.
@@ -47,17 +51,19 @@ impl<R: Read> Window<R> {
 
     /// Reads once; whether the stream had anything left.
     fn fill(&mut self) -> io::Result<bool> {
-        self.bytes.drain(..self.start);
+        self.bytes.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
         self.start = 0;
-        let kept = self.bytes.len();
-        self.bytes.resize(kept + CHUNK, 0);
+        if self.bytes.len() < self.end + CHUNK {
+            self.bytes.resize(self.end + CHUNK, 0);
+        }
         let read = loop {
-            match self.source.read(self.bytes.get_mut(kept..).unwrap_or_default()) {
+            match self.source.read(self.bytes.get_mut(self.end..).unwrap_or_default()) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                other => break other,
+                other => break other?,
             }
         };
-        self.bytes.truncate(kept + read.as_ref().copied().unwrap_or(0));
-        Ok(read? > 0)
+        self.end += read;
+        Ok(read > 0)
     }
 }

@@ -10,6 +10,8 @@ pub mod summary;
 pub mod behind;
 pub mod annotated;
 
+use std::time::Duration;
+
 pub use annotated::Annotated;
 pub use behind::Behind;
 pub use summary::Summary;
@@ -143,5 +145,11 @@ impl Replay {
 }
 
 fn relative_secs(first: Timestamp, at: Timestamp) -> f64 {
-    if at >= first { at.since(first).as_secs_f64() } else { -first.since(at).as_secs_f64() }
+    if at >= first { secs(at.since(first)) } else { -secs(first.since(at)) }
+}
+
+/// Divided once, so that 1.99998 s are written so; [`Duration::as_secs_f64`] rounds twice.
+fn secs(span: Duration) -> f64 {
+    let whole = u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
+    (f64::from(whole) * 1e9 + f64::from(span.subsec_nanos())) / 1e9
 }

@@ -16,6 +16,9 @@ use crate::replay::{Seen, What, relative_secs};
 use crate::time::Timestamp;
 use crate::track::{Side, Sides};
 
+/// Most lines are shorter.
+const LINE_LEN: usize = 1024;
+
 /// The number of the shapes.
 pub const SCHEMA: u32 = 1;
 
@@ -265,8 +268,11 @@ pub fn write_analysis<'a>(
 }
 
 fn write_line(out: &mut impl Write, line: &Line<'_>) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, line)?;
-    writeln!(out)
+    // Whole, since `out` may be one that passes on each piece that it is given.
+    let mut text = Vec::with_capacity(LINE_LEN);
+    serde_json::to_writer(&mut text, line)?;
+    text.push(b'\n');
+    out.write_all(&text)
 }
 
 /// What users call the hosts.

@@ -10,6 +10,9 @@ use crate::replay::{Lines, Seen, Show, Summary, What, report, table};
 use crate::time::Timestamp;
 use crate::track::ConnectionId;
 
+/// A system call for each 8 KiB costs more than what it writes.
+const OUT_BYTES: usize = 64 << 10;
+
 /// Whether somebody still reads standard output.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Heard {
@@ -43,7 +46,7 @@ impl Printer {
             out: if out.is_terminal() || args.capture.as_deref() == Some(Path::new("-")) {
                 Box::new(out)
             } else {
-                Box::new(BufWriter::new(out))
+                Box::new(BufWriter::with_capacity(OUT_BYTES, out))
             },
             form: match (args.json, args.csv) {
                 (true, _) => Form::Json,
@@ -62,7 +65,9 @@ impl Printer {
         if self.heard == Heard::No {
             return Ok(Heard::No);
         }
-        self.summary.count(seen);
+        if let Form::Text(_) = self.form {
+            self.summary.count(seen);
+        }
         if !self.segments || !self.is_chosen(seen) {
             return Ok(Heard::Yes);
         }
