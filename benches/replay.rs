@@ -153,27 +153,30 @@ impl Host {
         }
     }
 
-    /// Every third segment is an acknowledgment.
+    /// Two segments of data and their acknowledgment on one subflow, then the same on the other.
     fn data(self, step: u64) -> Draft {
         let [client, server] = self.keys().map(|key| key.idsn(Version::V1).0);
-        let subflow = step / 3 % 2;
-        let sent = step * u64::from(PAYLOAD) + 1;
-        let ssn = u32::try_from(sent % (1 << 32)).unwrap();
-        let last = self.rounds - OPENING - 1;
-        let dss = |data_fin, data_ack: u64, mapping| {
-            MptcpOption::Dss(Dss { data_fin, data_ack: Some(DataNumber::Long(data_ack)), mapping })
+        let (turn, place) = (step / 3, step % 3);
+        let subflow = turn % 2;
+        let behind = |segments: u64| segments * u64::from(PAYLOAD) + 1;
+        let dsn = client.wrapping_add(behind(turn * 2 + place));
+        let ssn = u32::try_from(behind(turn / 2 * 2 + place) % (1 << 32)).unwrap();
+        let dss = |data_ack: u64, mapping| {
+            MptcpOption::Dss(Dss { data_fin: false, data_ack: Some(DataNumber::Long(data_ack)), mapping })
         };
-        if step == last {
-            return self.segment(subflow, Segment::Fin).with(&dss(false, server.wrapping_add(1), None));
+        if step == self.rounds - OPENING - 1 {
+            return self
+                .segment(subflow, Segment::Fin)
+                .with_seq(ssn)
+                .with(&dss(server.wrapping_add(1), None));
         }
-        if step % 3 == 2 {
-            let ack = self.segment(subflow, Segment::Ack).with(&dss(false, client.wrapping_add(sent), None));
+        if place == 2 {
+            let ack = self.segment(subflow, Segment::Ack).with(&dss(dsn, None));
             return Draft { flow: ack.flow.reversed(), seq: 1, ack: ssn, ..ack };
         }
-        let dsn = DataNumber::Long(client.wrapping_add(sent));
-        let mapping = Mapping { dsn, ssn, len: PAYLOAD, checksum: None };
+        let mapping = Mapping { dsn: DataNumber::Long(dsn), ssn, len: PAYLOAD, checksum: None };
         self.segment(subflow, Segment::Data)
-            .with(&dss(false, server.wrapping_add(1), Some(mapping)))
+            .with(&dss(server.wrapping_add(1), Some(mapping)))
             .with_seq(ssn)
             .with_payload(PAYLOAD.into())
     }
@@ -197,14 +200,14 @@ impl Host {
     fn segment(self, subflow: u64, segment: Segment) -> Draft {
         let flow = self.flow(subflow);
         let flow = if segment == Segment::SynAck { flow.reversed() } else { flow };
-        let agreed: &[u8] = match segment {
+        let (seq, agreed): (u32, &[u8]) = match segment {
             Segment::Syn | Segment::SynAck => {
-                &[2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 1, 3, 3, 7]
+                (0, &[2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 1, 3, 3, 7])
             }
             Segment::Ack | Segment::Data | Segment::Fin | Segment::Rst => {
-                &[1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2]
+                (1, &[1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2])
             }
         };
-        Draft::new(flow, segment).with_raw(agreed)
+        Draft::new(flow, segment).with_seq(seq).with_raw(agreed)
     }
 }
