@@ -361,20 +361,24 @@ impl<'c> Lane<'c> {
         for side in [0, 1] {
             let large: Vec<usize> = self.free(1 - side).into_iter().take(PIECES_MAX).collect();
             for at in self.free(side) {
-                let Some(piece) = self.sight(side, at).filter(|sight| sight.len > 0) else { continue };
-                let span = (self.seq(side, piece.seq), self.seq(side, piece.seq_end));
-                let holds = |&&other: &&usize| {
-                    self.sight(1 - side, other).is_some_and(|other| {
-                        let from = self.seq(1 - side, other.seq);
-                        let to = self.seq(1 - side, other.seq_end);
-                        other.len > 0 && !is_behind(span.0, from) && !is_behind(to, span.1)
-                    })
+                let Some(span) = self.span(side, at) else { continue };
+                let Some(&other) = large.iter().find(|&&other| self.holds(1 - side, other, span)) else {
+                    continue;
                 };
-                let Some(&other) = large.iter().find(holds) else { continue };
                 let (before, after) = if side == 0 { (at, other) } else { (other, at) };
                 self.take(vec![before], vec![after], false);
             }
         }
+    }
+
+    /// From where to where a payload goes.
+    fn span(&self, side: usize, at: usize) -> Option<(u32, u32)> {
+        let sight = self.sight(side, at).filter(|sight| sight.len > 0)?;
+        Some((self.seq(side, sight.seq), self.seq(side, sight.seq_end)))
+    }
+
+    fn holds(&self, side: usize, at: usize, (from, to): (u32, u32)) -> bool {
+        self.span(side, at).is_some_and(|(start, end)| !is_behind(from, start) && !is_behind(end, to))
     }
 
     /// A payload at the same place and of another length: from where on, in AFTER, and how many bytes more.

@@ -12,6 +12,7 @@ use crate::diff::sides::{Known, Sides, clock, sides};
 use crate::diff::sight::{Digest, Sight};
 use crate::diff::taken::{Conversation, Taken};
 use crate::diff::{Direction, Each, Side};
+use crate::mptcp::Subtype;
 use crate::mptcp::refusal::{
     ADDRESSES_REWRITTEN, Consequence, Deed, NUMBERS_REWRITTEN, PAYLOAD_CHANGED, RESET_BY_BOX, of_addition,
     of_change,
@@ -166,7 +167,7 @@ impl<'t> Both<'t> {
     /// A RST goes to who sends in that direction, and its peer never sent it.
     fn is_reset_back(&self, direction: Direction) -> bool {
         let back = self.alignment.aligned.of(direction.other());
-        let downstream = self.sides.upstream(direction);
+        let downstream = self.sides.upstream(direction.other()).other();
         let alone = match downstream {
             Side::Before => &back.before_alone,
             Side::After => &back.after_alone,
@@ -312,15 +313,14 @@ impl<'t> Teller<'t> {
             };
             for &at in up_alone {
                 let sight = both.sights(upstream, direction).get(at);
-                if let Some(sight) = sight.filter(|sight| self.is_covered(both, upstream, direction, sight)) {
+                if let Some(sight) = sight.filter(|sight| self.is_covered(both, upstream, sight)) {
                     self.tell_dropped(both, direction, sight);
                 }
             }
             let downstream = upstream.other();
             for &at in down_alone {
                 let sight = both.sights(downstream, direction).get(at);
-                if let Some(sight) = sight.filter(|sight| self.is_covered(both, downstream, direction, sight))
-                {
+                if let Some(sight) = sight.filter(|sight| self.is_covered(both, downstream, sight)) {
                     self.tell_injected(both, direction, sight);
                 }
             }
@@ -328,7 +328,7 @@ impl<'t> Teller<'t> {
     }
 
     /// The other capture would have it, had it come by there.
-    fn is_covered(&mut self, both: &Both<'_>, side: Side, _direction: Direction, sight: &Sight) -> bool {
+    fn is_covered(&mut self, both: &Both<'_>, side: Side, sight: &Sight) -> bool {
         if both.alone {
             return true;
         }
@@ -407,7 +407,7 @@ impl<'t> Teller<'t> {
                     continue;
                 }
                 for difference in differences(up, down, &acked) {
-                    self.tell_difference(both, direction, &difference, up, down);
+                    self.tell_difference(both, direction, &difference, [up, down]);
                 }
             }
         }
@@ -444,8 +444,7 @@ impl<'t> Teller<'t> {
         both: &Both<'_>,
         direction: Direction,
         difference: &Difference,
-        up: &Sight,
-        down: &Sight,
+        [up, down]: [&Sight; 2],
     ) {
         let upstream = both.sides.upstream(direction);
         let effect = difference.option.and_then(|name| match name {
@@ -463,7 +462,7 @@ impl<'t> Teller<'t> {
 }
 
 /// What a change of an MPTCP option does.
-fn effect(times: &Times, subtype: crate::mptcp::Subtype, change: &Change, up: &Sight) -> Option<Consequence> {
+fn effect(times: &Times, subtype: Subtype, change: &Change, up: &Sight) -> Option<Consequence> {
     match change {
         Change::Removed(_) => Some(times.refused(Deed::Strip, subtype, up)),
         Change::Added => Some(of_addition(subtype)),

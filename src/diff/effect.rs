@@ -52,15 +52,10 @@ impl Joins {
         let mut acked = Direction::BOTH.map(|_| None);
         for (direction, acked) in Direction::BOTH.into_iter().zip(&mut acked) {
             for (sight, option) in said(conversation, direction) {
-                let tokens = match option {
-                    MptcpOption::Capable(capable) => tokens(&capable),
-                    MptcpOption::Join(Join::Syn { token, .. }) => vec![token],
-                    MptcpOption::Dss(dss) if acked.is_none() => {
-                        *acked = dss.data_ack.map(|_| sight.at);
-                        continue;
-                    }
-                    _ => continue,
-                };
+                if let MptcpOption::Dss(dss) = option {
+                    *acked = acked.or(dss.data_ack.map(|_| sight.at));
+                }
+                let tokens = tokens(&option);
                 joined = tokens.iter().filter_map(|token| self.0.get(token)).chain(&joined).min().copied();
             }
         }
@@ -69,10 +64,16 @@ impl Joins {
     }
 }
 
-fn tokens(capable: &Capable) -> Vec<Token> {
-    let Some(version) = Version::from_number(capable.version) else { return Vec::new() };
-    let keys = [capable.sender_key, capable.receiver_key];
-    keys.into_iter().flatten().map(|key| key.token(version)).collect()
+/// The connection that an option names.
+fn tokens(option: &MptcpOption) -> Vec<Token> {
+    if let MptcpOption::Join(Join::Syn { token, .. }) = option {
+        return vec![*token];
+    }
+    let MptcpOption::Capable(Capable { version, sender_key, receiver_key, .. }) = option else {
+        return Vec::new();
+    };
+    let Some(version) = Version::from_number(*version) else { return Vec::new() };
+    [sender_key, receiver_key].into_iter().flatten().map(|key| key.token(version)).collect()
 }
 
 /// The MPTCP options of the first segments.

@@ -60,6 +60,11 @@ impl Kind {
         }
     }
 
+    /// What stands in the place of a removed option.
+    pub const fn gap(self) -> Option<Gap> {
+        if let Self::OptionRemoved(gap) = self { Some(gap) } else { None }
+    }
+
     /// Of flows, rather than segments.
     pub const fn is_of_flows(self) -> bool {
         matches!(self, Self::AddressRewritten(_) | Self::NumbersRewritten)

@@ -199,10 +199,7 @@ impl Change {
             segment: topic.segment.map(crate::wire::Segment::label),
             option: topic.option.map(Name::label),
             mptcp: topic.with.iter().map(|subtype| subtype.label()).collect(),
-            noped: match topic.kind {
-                Kind::OptionRemoved(gap) => Some(gap == Gap::Nops),
-                _ => None,
-            },
+            noped: topic.kind.gap().map(|gap| gap == Gap::Nops),
             fields: finding.fields.iter().map(Field::of).collect(),
             fields_vary: finding.varies,
             from,

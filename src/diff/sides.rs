@@ -25,6 +25,8 @@ pub enum Known {
     Time,
     /// The other capture does not have it.
     Presence,
+    /// AFTER has the very times of BEFORE: it is a copy that a program rewrote, and BEFORE is upstream both ways.
+    Copy,
     /// Another conversation of the same host told it.
     Host,
     /// Not at all: BEFORE is taken for the client's side.
@@ -38,6 +40,7 @@ impl Known {
             Self::HopLimit => "by hop limits",
             Self::Time => "by time",
             Self::Presence => "by who has it",
+            Self::Copy => "AFTER is a rewritten copy",
             Self::Host => "as in its other flows",
             Self::Assumed => "assumed",
         }
@@ -47,9 +50,10 @@ impl Known {
 impl Sides {
     /// Where segments of that direction come from.
     pub const fn upstream(self, direction: Direction) -> Side {
-        match direction {
-            Direction::ToServer => self.client,
-            Direction::ToClient => self.client.other(),
+        match (self.by, direction) {
+            (Known::Copy, _) => Side::Before,
+            (_, Direction::ToServer) => self.client,
+            (_, Direction::ToClient) => self.client.other(),
         }
     }
 }
@@ -73,6 +77,10 @@ pub fn sides(before: &Conversation, after: &Conversation, alignment: &Alignment)
         return Sides { client: side(hops > 0), by: Known::HopLimit };
     }
     let [(_, to_server), (_, to_client)] = later;
+    let times = to_server.len() + to_client.len();
+    if times > 0 && to_server.iter().chain(&to_client).all(|later| *later == 0) {
+        return Sides { client: Side::Before, by: Known::Copy };
+    }
     let sooner = match (median(to_server), median(to_client)) {
         (Some(there), Some(back)) => there - back,
         (Some(there), None) if there.abs() < CLOCKS_AGREE_NANOS => there,

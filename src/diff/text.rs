@@ -6,7 +6,7 @@ use crate::diff::compare::{Alone, Comparison, Told};
 use crate::diff::finding::{End, Finding, Kind, Place, Topic};
 use crate::diff::flows::{Certainty, Evidence};
 use crate::diff::options::Gap;
-use crate::diff::sides::Known;
+use crate::diff::sides::{Known, Sides};
 use crate::diff::taken::{FLOWS_MAX, SEGMENTS_MAX, Taken};
 use crate::diff::{Direction, Side};
 use crate::mptcp::refusal::{Consequence, Weight};
@@ -188,14 +188,19 @@ impl Page {
             (certainty, percent) => format!("{} ({percent} %)", certainty.label()),
         };
         let by = flow.sides.by.label();
+        let client = match flow.sides.by {
+            Known::Copy => by.to_owned(),
+            Known::HopLimit | Known::Time | Known::Presence | Known::Host | Known::Assumed => {
+                format!("client on the side of {} ({by})", flow.sides.client.label())
+            }
+        };
         let paired = &flow.paired;
         self.line(
             "",
             8,
             &format!(
-                "{sure}: {}; client on the side of {} ({by}); {} there, {} back",
+                "{sure}: {}; {client}; {} there, {} back",
                 why.join(", "),
-                flow.sides.client.label(),
                 counted(u64::try_from(paired.to_server).unwrap_or(u64::MAX), "segment"),
                 paired.to_client,
             ),
@@ -251,10 +256,10 @@ impl Page {
             words.push_str(&format!("{comma}{named}{}", frames(place)));
             last = arrow;
         }
-        let gap = match finding.topic.kind {
-            Kind::OptionRemoved(Gap::Nops) => "; NOPs stand in its place",
-            Kind::OptionRemoved(Gap::Closed) => "; its place is closed up",
-            _ => "",
+        let gap = match finding.topic.kind.gap() {
+            Some(Gap::Nops) => "; NOPs stand in its place",
+            Some(Gap::Closed) => "; its place is closed up",
+            None => "",
         };
         self.line("", 2, &format!("{words}{}{gap}", more(finding.places.len())));
     }
@@ -326,10 +331,10 @@ const fn segment_word(segment: Segment) -> &'static str {
 fn share(finding: &Finding) -> String {
     let count = finding.places.len();
     let what = if finding.topic.kind.is_of_flows() { "flow" } else { "segment" };
-    match finding.topic.kind {
-        Kind::Injected => counted(u64::try_from(count).unwrap_or(u64::MAX), what),
-        _ => format!("{count} of {}", counted(u64::try_from(finding.of).unwrap_or(u64::MAX), what)),
+    if finding.topic.kind == Kind::Injected {
+        return counted(u64::try_from(count).unwrap_or(u64::MAX), what);
     }
+    format!("{count} of {}", counted(u64::try_from(finding.of).unwrap_or(u64::MAX), what))
 }
 
 /// What changed fields said and say.
@@ -349,13 +354,10 @@ fn values(finding: &Finding) -> Option<String> {
 
 /// From which capture to which the segments go.
 fn arrow(direction: Direction, flow: usize, comparison: &Comparison) -> String {
-    let told = comparison.flows.iter().find(|told| told.number == flow).map(|told| told.sides.client);
+    let told = comparison.flows.iter().find(|told| told.number == flow).map(|told| told.sides);
     let alone = comparison.alone.iter().find(|alone| alone.number == Some(flow)).map(|alone| alone.side);
-    let client = told.or(alone).unwrap_or(Side::Before);
-    let upstream = match direction {
-        Direction::ToServer => client,
-        Direction::ToClient => client.other(),
-    };
+    let sides = told.unwrap_or(Sides { client: alone.unwrap_or(Side::Before), by: Known::Presence });
+    let upstream = sides.upstream(direction);
     format!("{} → {}: frames ", upstream.label(), upstream.other().label())
 }
 
