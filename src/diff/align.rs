@@ -20,6 +20,9 @@ const SHIFTS_MAX: usize = 16;
 /// A large segment is split into no more pieces: 256 KiB by the smallest segments that hosts send.
 const PIECES_MAX: usize = 1024;
 
+/// Large segments that hold the same byte, as they are sent again: the last ones are looked at.
+const OVERLAPS_MAX: usize = 8;
+
 /// The same segment, or the same bytes, on both sides; indices into the sights of its direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
@@ -93,6 +96,15 @@ fn offset(before: &Conversation, after: &Conversation, direction: Direction) -> 
         .collect();
     let told = after.iter().filter(|sight| sight.len > 0);
     told.filter_map(|sight| Some(sight.seq.wrapping_sub(*payloads.get(&sight.payload?)?))).next().unwrap_or(0)
+}
+
+/// A segment that can have more pieces on the other side.
+struct Large {
+    from: u32,
+    to: u32,
+    at: usize,
+    /// The run that has some of them.
+    run: Option<usize>,
 }
 
 /// What segments are alike in; what does not matter is left at its default.
@@ -356,19 +368,46 @@ impl<'c> Lane<'c> {
         }
     }
 
-    /// Pieces of a large segment whose first piece the other side does not have.
+    /// Pieces of a large segment behind one that the other side does not have.
     fn pair_pieces(&mut self) {
         for side in [0, 1] {
-            let large: Vec<usize> = self.free(1 - side).into_iter().take(PIECES_MAX).collect();
-            for at in self.free(side) {
-                let Some(span) = self.span(side, at) else { continue };
-                let Some(&other) = large.iter().find(|&&other| self.holds(1 - side, other, span)) else {
+            let pieces: Vec<usize> = self.free(side);
+            let mut large = if pieces.is_empty() { Vec::new() } else { self.large(1 - side) };
+            let Some(base) = large.first().map(|first| first.from) else { continue };
+            for at in pieces {
+                let Some((from, to)) = self.span(side, at) else { continue };
+                let far = |number: u32| number.wrapping_sub(base);
+                // Those that start before it; what is sent again makes them overlap.
+                let behind = large.partition_point(|large| far(large.from) <= far(from));
+                let near = large.iter_mut().take(behind).rev().take(OVERLAPS_MAX);
+                let Some(holder) = near.into_iter().find(|large| !is_behind(large.to, to)) else { continue };
+                if let Some(run) = holder.run {
+                    self.add(run, side, at);
                     continue;
-                };
-                let (before, after) = if side == 0 { (at, other) } else { (other, at) };
+                }
+                holder.run = Some(self.runs.len());
+                let (before, after) = if side == 0 { (at, holder.at) } else { (holder.at, at) };
                 self.take(vec![before], vec![after], false);
             }
         }
+    }
+
+    /// Segments with payload that are not wholly paired, by their place.
+    fn large(&self, side: usize) -> Vec<Large> {
+        let free = self.free(side).into_iter().map(|at| (at, None));
+        let parts = (0..).zip(&self.runs).filter(|(_, run)| !run.whole).flat_map(|(place, run)| {
+            let list = if side == 0 { &run.before } else { &run.after };
+            list.iter().map(move |&at| (at, Some(place)))
+        });
+        let spans = free.chain(parts).filter_map(|(at, run)| {
+            let (from, to) = self.span(side, at)?;
+            Some(Large { from, to, at, run })
+        });
+        let mut large: Vec<_> = spans.collect();
+        let base = self.sights.get(side).and_then(|sights| sights.first());
+        let base = base.map_or(0, |first| self.seq(side, first.seq));
+        large.sort_by_key(|large| large.from.wrapping_sub(base));
+        large
     }
 
     /// From where to where a payload goes.
@@ -377,28 +416,47 @@ impl<'c> Lane<'c> {
         Some((self.seq(side, sight.seq), self.seq(side, sight.seq_end)))
     }
 
-    fn holds(&self, side: usize, at: usize, (from, to): (u32, u32)) -> bool {
-        self.span(side, at).is_some_and(|(start, end)| !is_behind(from, start) && !is_behind(end, to))
+    fn add(&mut self, run: usize, side: usize, at: usize) {
+        if let Some(run) = self.runs.get_mut(run) {
+            if side == 0 { &mut run.before } else { &mut run.after }.push(at);
+        }
+        if let Some(used) = self.used.get_mut(side).and_then(|used| used.get_mut(at)) {
+            *used = true;
+        }
     }
 
     /// A payload at the same place and of another length: from where on, in AFTER, and how many bytes more.
     fn first_shift(&self) -> Option<(u32, u32)> {
-        let bounds = |side: usize| -> HashSet<u32> {
-            let sights = self.sights.get(side).into_iter().flat_map(|sights| sights.iter());
-            sights.flat_map(|sight| [self.seq(side, sight.seq), self.seq(side, sight.seq_end)]).collect()
-        };
-        let mut parts = self.runs.iter().filter(|run| !run.whole).peekable();
+        let single = |run: &&Run| !run.whole && run.before.len() == 1 && run.after.len() == 1;
+        let mut parts = self.runs.iter().filter(single).peekable();
         parts.peek()?;
-        let (bounds_before, bounds_after) = (bounds(0), bounds(1));
+        let [before, after] = [0, 1].map(|side| Bounds::of(self, side));
         parts.find_map(|run| {
-            let (before, after) = (self.sight(0, *run.before.first()?)?, self.sight(1, *run.after.first()?)?);
-            let end = self.seq(1, after.seq_end);
+            let (one, other) = (self.sight(0, *run.before.first()?)?, self.sight(1, *run.after.first()?)?);
+            let end = self.seq(1, other.seq_end);
             // The pieces of a large segment end where the whole does, or are followed by more.
-            let is_split = bounds_before.contains(&end) || bounds_after.contains(&before.seq_end);
-            let acks = before.ack == after.ack.map(|ack| self.other.to_before(ack));
-            let is_other = !is_split && before.seq == self.seq(1, after.seq) && acks;
-            is_other.then(|| (after.seq_end, end.wrapping_sub(before.seq_end)))
+            let is_split = before.ends.contains(&end) || after.ends.contains(&one.seq_end);
+            // Either side goes on behind its own: nothing was missed.
+            let goes_on = before.starts.contains(&one.seq_end) && after.starts.contains(&end);
+            let acks = one.ack == other.ack.map(|ack| self.other.to_before(ack));
+            let is_other = !is_split && goes_on && acks && one.seq == self.seq(1, other.seq);
+            is_other.then(|| (other.seq_end, end.wrapping_sub(one.seq_end)))
         })
+    }
+}
+
+/// Where segments start and end.
+struct Bounds {
+    starts: HashSet<u32>,
+    ends: HashSet<u32>,
+}
+
+impl Bounds {
+    fn of(lane: &Lane<'_>, side: usize) -> Self {
+        let sights = lane.sights.get(side).copied().unwrap_or_default();
+        let starts: HashSet<u32> = sights.iter().map(|sight| lane.seq(side, sight.seq)).collect();
+        let ends = sights.iter().map(|sight| lane.seq(side, sight.seq_end)).collect();
+        Self { starts, ends }
     }
 }
 

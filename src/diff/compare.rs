@@ -7,6 +7,7 @@ use crate::diff::align::{Alignment, Run, align};
 use crate::diff::effect::{Joins, Times, on_other_clock};
 use crate::diff::finding::{End, Finding, Findings, Kind, Place, Tally, Topic};
 use crate::diff::flows::{self, FlowPair};
+use crate::diff::held::{Held, Lacking};
 use crate::diff::options::{Change, Difference, Name, Way, differences};
 use crate::diff::sides::{Known, Sides, clock, sides};
 use crate::diff::sight::{Digest, Sight};
@@ -63,6 +64,10 @@ pub struct Comparison {
     pub parts: usize,
     /// Segments of each capture that the other was not there for: before its first or after its last frame.
     pub outside: [usize; 2],
+    /// Segments that each capture lacks and must have missed; where there are any, what else it lacks proves nothing.
+    pub missed: [usize; 2],
+    /// What else each capture lacks that is not told for that reason.
+    pub unproven: [usize; 2],
 }
 
 /// A flow that both captures have.
@@ -138,6 +143,8 @@ struct Both<'t> {
     clock: i128,
     /// The other capture does not have it.
     alone: bool,
+    /// Frames of the other capture that each capture must have missed.
+    missed: [HashSet<u64>; 2],
 }
 
 const fn place(side: Side) -> usize {
@@ -162,6 +169,35 @@ impl<'t> Both<'t> {
             Side::Before => before,
             Side::After => after,
         }
+    }
+
+    /// What each capture lacks of the other, and must have missed.
+    fn find_missed(&self) -> [HashSet<u64>; 2] {
+        let mut missed = [HashSet::new(), HashSet::new()];
+        for direction in Direction::BOTH {
+            let aligned = self.alignment.aligned.of(direction);
+            let numbers = self.alignment.numbers.of(direction);
+            let lists = [(Side::After, &aligned.before_alone), (Side::Before, &aligned.after_alone)];
+            for (lacking, alone) in lists.into_iter().filter(|(_, alone)| !alone.is_empty()) {
+                let [before, after] = self.conversations;
+                let conversation = if lacking == Side::Before { before } else { after };
+                let held = Held::of(conversation, lacking, direction, &self.alignment);
+                let is_upstream = self.sides.upstream(direction) == lacking;
+                let way = if is_upstream { Lacking::Upstream } else { Lacking::Downstream };
+                let sights = self.sights(lacking.other(), direction);
+                let seq = |sight: &Sight| match lacking {
+                    Side::After => sight.seq,
+                    Side::Before => numbers.to_before(sight.seq),
+                };
+                let found = alone.iter().filter_map(|&at| sights.get(at));
+                let found =
+                    found.filter(|sight| held.missed(seq(sight), sight, way)).map(|sight| sight.frame);
+                if let Some(missed) = missed.get_mut(place(lacking)) {
+                    missed.extend(found);
+                }
+            }
+        }
+        missed
     }
 
     /// A RST goes to who sends in that direction, and its peer never sent it.
@@ -191,6 +227,8 @@ impl<'t> Teller<'t> {
                 resized: 0,
                 parts: 0,
                 outside: [0, 0],
+                missed: [0, 0],
+                unproven: [0, 0],
             },
             numbers: 0,
         }
@@ -222,16 +260,27 @@ impl<'t> Teller<'t> {
             self.numbers += 1;
             let number = self.numbers;
             let conversations = [one, other];
-            known.push((pair, Both { number, conversations, times, alignment, sides, clock, alone: false }));
+            let missed = [HashSet::new(), HashSet::new()];
+            known.push((
+                pair,
+                Both { number, conversations, times, alignment, sides, clock, alone: false, missed },
+            ));
         }
         let hosts = hosts(&known);
-        for (pair, mut both) in known {
-            let [one, other] = both.conversations;
+        for (_, both) in &mut known {
+            let [one, _] = both.conversations;
             if both.sides.by == Known::Assumed
                 && let Some(&client) = hosts.get(&one.client.addr)
             {
                 both.sides = Sides { client, by: Known::Host };
             }
+            both.missed = both.find_missed();
+            for (sum, missed) in self.told.missed.iter_mut().zip(&both.missed) {
+                *sum += missed.len();
+            }
+        }
+        for (pair, both) in known {
+            let [one, other] = both.conversations;
             self.told.flows.push(Told {
                 number: both.number,
                 before: one.flow(),
@@ -264,7 +313,17 @@ impl<'t> Teller<'t> {
         let alignment = align(before, after);
         let sides = Sides { client: side, by: Known::Presence };
         let times = [Times::default(); 2];
-        self.tell_segments(&Both { number, conversations, times, alignment, sides, clock: 0, alone: true });
+        let missed = [HashSet::new(), HashSet::new()];
+        self.tell_segments(&Both {
+            number,
+            conversations,
+            times,
+            alignment,
+            sides,
+            clock: 0,
+            alone: true,
+            missed,
+        });
     }
 
     fn tell_flow(&mut self, both: &Both<'_>) {
@@ -338,26 +397,41 @@ impl<'t> Teller<'t> {
         let at = on_other_clock(sight.at, side, both.clock);
         let early = at < i128::from(other.first.nanos()) && !conversation.opened;
         let end = i128::from(other.last.nanos());
-        let late = match sight.segment {
-            Segment::Rst => at > end + RESET_LATE_NANOS,
-            Segment::Syn | Segment::SynAck | Segment::Ack | Segment::Data | Segment::Fin => {
-                at > end && !conversation.is_over()
-            }
-        };
+        // A reset ends all: nothing has to come behind it.
+        let late = at > if sight.segment == Segment::Rst { end + RESET_LATE_NANOS } else { end };
         if (early || late)
             && let Some(count) = self.told.outside.get_mut(place(side))
         {
             *count += 1;
         }
-        !early && !late
+        !early && !late && self.is_proven(both, side.other(), sight)
+    }
+
+    /// A capture that missed frames says nothing by what it lacks, but for SYNs: hosts repeat those.
+    fn is_proven(&mut self, both: &Both<'_>, lacking: Side, sight: &Sight) -> bool {
+        let lacking = place(lacking);
+        if both.missed.get(lacking).is_some_and(|missed| missed.contains(&sight.frame)) {
+            return false;
+        }
+        let lossy = self.told.missed.get(lacking).is_some_and(|missed| *missed > 0);
+        if !lossy || matches!(sight.segment, Segment::Syn | Segment::SynAck) {
+            return true;
+        }
+        if let Some(count) = self.told.unproven.get_mut(lacking) {
+            *count += 1;
+        }
+        false
     }
 
     fn tell_dropped(&mut self, both: &Both<'_>, direction: Direction, sight: &Sight) {
         let with: Vec<_> = sight.subtypes().iter().collect();
         self.findings.count(Tally::With(direction, sight.segment, with.clone()));
-        self.findings.count(Tally::Lost(direction, sight.segment, with));
+        self.findings.count(Tally::Lost(direction, sight.segment, with.clone()));
         let upstream = both.sides.upstream(direction);
         let deed = if both.is_reset_back(direction) { Deed::Reset } else { Deed::Drop };
+        if deed == Deed::Reset {
+            self.findings.count(Tally::Reset(direction, sight.segment, with));
+        }
         let topic = Topic::new(Kind::Dropped, direction, Some(sight.segment)).with(sight.subtypes());
         let place = Place { flow: both.number, upstream: vec![sight.frame], downstream: Vec::new() };
         self.findings.add(topic, place, &[], both.times(upstream).lost(deed, sight));

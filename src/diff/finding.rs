@@ -141,6 +141,8 @@ pub enum Tally {
     With(Direction, Segment, Vec<Subtype>),
     /// Those of them that did not come out.
     Lost(Direction, Segment, Vec<Subtype>),
+    /// Those of them in whose stead a RST came back.
+    Reset(Direction, Segment, Vec<Subtype>),
     /// Flows.
     Flows,
 }
@@ -268,6 +270,9 @@ impl Findings {
     /// Whether it is loss or a drop: one capture alone cannot tell, a pattern can.
     fn chance(&self, topic: &Topic, count: usize, of: usize) -> String {
         let Some(segment) = topic.segment else { return String::new() };
+        if self.counted(&Tally::Reset(topic.direction, segment, topic.with.clone())) == count {
+            return "a RST came back that no host had sent: a box".to_owned();
+        }
         let plain = |tally: fn(Direction, Segment, Vec<Subtype>) -> Tally| {
             self.counted(&tally(topic.direction, segment, Vec::new()))
         };

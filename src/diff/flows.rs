@@ -92,8 +92,8 @@ impl Evidence {
         match self {
             Self::Endpoints => "same addresses",
             Self::Secret => "same MPTCP nonce or key",
-            Self::ClientIsn => "same sequence number in the SYN",
-            Self::ServerIsn => "same sequence number in the SYN/ACK",
+            Self::ClientIsn => "same ISN of the client",
+            Self::ServerIsn => "same ISN of the server",
             Self::Stamp => "same timestamp in the SYN",
             Self::IpId => "same IP id of the SYN",
             Self::ClientPayload => "same first payload of the client",
@@ -162,9 +162,10 @@ fn by_endpoints(before: &Taken, after: &Taken) -> Vec<FlowPair> {
         known.entry(conversation.pair().0).or_default().push(at);
     }
     let mut pairs = Vec::new();
+    let mut done = HashSet::new();
     for same_isn in [true, false] {
         for (at, conversation) in before.conversations.iter().enumerate() {
-            if pairs.iter().any(|pair: &FlowPair| pair.before == at) && !same_isn {
+            if done.contains(&at) {
                 continue;
             }
             let Some(others) = known.get_mut(&conversation.pair().0) else { continue };
@@ -178,6 +179,7 @@ fn by_endpoints(before: &Taken, after: &Taken) -> Vec<FlowPair> {
             };
             let Some(place) = others.iter().position(fits) else { continue };
             let other = others.remove(place);
+            done.insert(at);
             pairs.push(FlowPair { before: at, after: other, percent: 100, why: vec![Evidence::Endpoints] });
         }
     }

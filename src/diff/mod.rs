@@ -12,6 +12,7 @@ pub mod numbers;
 pub mod align;
 pub mod options;
 pub mod sides;
+pub mod held;
 pub mod finding;
 pub mod effect;
 pub mod compare;

@@ -160,13 +160,6 @@ impl Conversation {
             && self.sights.to_client.iter().all(|sight| sight.segment == Segment::Rst)
     }
 
-    /// Both hosts have closed it, or one has reset it.
-    pub fn is_over(&self) -> bool {
-        let has = |direction, wanted| self.sights.of(direction).iter().any(|sight| sight.segment == wanted);
-        Direction::BOTH.into_iter().any(|direction| has(direction, Segment::Rst))
-            || Direction::BOTH.into_iter().all(|direction| has(direction, Segment::Fin))
-    }
-
     /// The segment opens another conversation between the same endpoints.
     fn is_left_by(&self, flow: Flow, sight: &Sight) -> bool {
         if sight.segment != Segment::Syn {

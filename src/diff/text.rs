@@ -18,6 +18,9 @@ const WIDTH: usize = 110;
 /// Flows and places that are listed where not all are asked for.
 const LISTED: usize = 8;
 
+/// Reasons of a pair that are told; the strongest come first.
+const REASONS: usize = 3;
+
 /// Whether colours are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colour {
@@ -69,8 +72,10 @@ pub fn write_text(
 /// What else has to be known about what was compared.
 pub fn notes(captures: &[Named<'_>; 2], comparison: &Comparison) -> Vec<String> {
     let mut notes = Vec::new();
-    for (side, (named, outside)) in
-        [Side::Before, Side::After].into_iter().zip(captures.iter().zip(comparison.outside))
+    let missed = comparison.missed.into_iter().zip(comparison.unproven);
+    let lacks = comparison.outside.into_iter().zip(missed);
+    for (side, (named, (outside, (missed, unproven)))) in
+        [Side::Before, Side::After].into_iter().zip(captures.iter().zip(lacks))
     {
         let (taken, label) = (named.taken, side.label());
         let mut say = |count: u64, what: &str| {
@@ -87,6 +92,14 @@ pub fn notes(captures: &[Named<'_>; 2], comparison: &Comparison) -> Vec<String> 
             "came before the first or after the last frame of {other}, and were not compared: it may not have run then"
         );
         say(u64::try_from(outside).unwrap_or(u64::MAX), &words);
+        say(
+            u64::try_from(missed).unwrap_or(u64::MAX),
+            "came by unseen, as later ones show: tcpdump lost frames (its -B makes the buffer larger)",
+        );
+        say(
+            u64::try_from(unproven).unwrap_or(u64::MAX),
+            "that it lacks are not told as dropped or injected for that reason",
+        );
     }
     let resized = u64::try_from(comparison.resized).unwrap_or(u64::MAX);
     if resized > 0 {
@@ -182,7 +195,11 @@ impl Page {
         let behind =
             if flow.before == flow.after { String::new() } else { format!(", in AFTER {}", flow.after) };
         self.line(&format!("flow {}", flow.number), 8, &format!("{}{behind}", flow.before));
-        let why: Vec<_> = flow.pair.why.iter().map(|evidence| evidence.label()).collect();
+        let more = match flow.pair.why.len().saturating_sub(REASONS) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let why: Vec<_> = flow.pair.why.iter().take(REASONS).map(|evidence| evidence.label()).collect();
         let sure = match (flow.pair.certainty(), flow.pair.percent) {
             (Certainty::Certain, 100) => Certainty::Certain.label().to_owned(),
             (certainty, percent) => format!("{} ({percent} %)", certainty.label()),
@@ -199,7 +216,7 @@ impl Page {
             "",
             8,
             &format!(
-                "{sure}: {}; {client}; {} there, {} back",
+                "{sure}: {}{more}; {client}; {} there, {} back",
                 why.join(", "),
                 counted(u64::try_from(paired.to_server).unwrap_or(u64::MAX), "segment"),
                 paired.to_client,
@@ -354,7 +371,8 @@ fn values(finding: &Finding) -> Option<String> {
 
 /// From which capture to which the segments go.
 fn arrow(direction: Direction, flow: usize, comparison: &Comparison) -> String {
-    let told = comparison.flows.iter().find(|told| told.number == flow).map(|told| told.sides);
+    // Numbered from 1, those of one capture alone behind them.
+    let told = flow.checked_sub(1).and_then(|at| comparison.flows.get(at)).map(|told| told.sides);
     let alone = comparison.alone.iter().find(|alone| alone.number == Some(flow)).map(|alone| alone.side);
     let sides = told.unwrap_or(Sides { client: alone.unwrap_or(Side::Before), by: Known::Presence });
     let upstream = sides.upstream(direction);
