@@ -444,6 +444,46 @@ fn a_nat_is_seen_through_and_how_sure_that_is_is_said() {
     assert_eq!((word.as_str(), percent), ("likely", 95));
 }
 
+fn real(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures").join(name)
+}
+
+#[test]
+fn a_capture_is_like_itself() {
+    let captures = fs::read_dir(real("")).unwrap().map(|entry| entry.unwrap().path());
+    let captures: Vec<_> = captures.filter(|path| path.extension() == Some("pcap".as_ref())).collect();
+    assert!(captures.len() > 20);
+    for capture in captures {
+        let output = run(&capture, &capture, &["--json"]);
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}: {json:#}", capture.display());
+        assert_eq!(json["notes"].as_array().unwrap().len(), 0, "{}: {json:#}", capture.display());
+        assert_eq!(json["unpaired"].as_array().unwrap().len(), 0, "{}", capture.display());
+    }
+}
+
+/// `replay --write` makes a copy in which all segments have gone through the gate, whoever sent them.
+#[test]
+fn a_copy_that_the_gate_wrote_shows_what_the_gate_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("rules.toml");
+    fs::write(&rules, "[[rule]]\nname = \"one path\"\noption = \"mp_join\"\naction = \"reject\"\n").unwrap();
+    for name in ["join-ipv4.pcap", "join-ipv6.pcap"] {
+        let copy = folder.path().join(name);
+        let mut replay = Command::new(env!("CARGO_BIN_EXE_mpgate"));
+        replay.arg("replay").arg(real(name)).arg("--rules").arg(&rules).arg("--write").arg(&copy);
+        assert!(replay.output().unwrap().status.success());
+        let json: Value = serde_json::from_slice(&run(&real(name), &copy, &["--json"]).stdout).unwrap();
+        let first = &json["findings"][0];
+        assert_eq!(first["title"], "SYN with MP_JOIN dropped, client to server", "{json:#}");
+        assert_eq!(first["remark"], "a RST came back that no host had sent: a box");
+        assert!(
+            json["findings"].as_array().unwrap().iter().all(|finding| finding["option"].is_null()),
+            "{json:#}"
+        );
+    }
+}
+
 #[test]
 fn a_cut_payload_is_not_compared() {
     let shots = plain();

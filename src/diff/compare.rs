@@ -174,6 +174,9 @@ impl<'t> Both<'t> {
     /// What each capture lacks of the other, and must have missed.
     fn find_missed(&self) -> [HashSet<u64>; 2] {
         let mut missed = [HashSet::new(), HashSet::new()];
+        if self.sides.by == Known::Copy {
+            return missed;
+        }
         for direction in Direction::BOTH {
             let aligned = self.alignment.aligned.of(direction);
             let numbers = self.alignment.numbers.of(direction);

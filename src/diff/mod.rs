@@ -2,7 +2,7 @@
 //! does to MPTCP.
 //!
 //! Captures are read into [`Taken`], their conversations paired ([`flows`]), the segments of each pair aligned
-//! ([`align`]), and what differs is told ([`compare`]). A segment travels from its upstream capture to its downstream
+//! ([`align`]), and what differs is told ([`compare()`]). A segment travels from its upstream capture to its downstream
 //! one; which is which is found out for each conversation, as both captures see both directions.
 
 pub mod sight;

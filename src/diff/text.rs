@@ -98,7 +98,7 @@ pub fn notes(captures: &[Named<'_>; 2], comparison: &Comparison) -> Vec<String> 
         );
         say(
             u64::try_from(unproven).unwrap_or(u64::MAX),
-            "that it lacks are not told as dropped or injected for that reason",
+            "more that it lacks proved nothing for that reason, and count neither as dropped nor as injected",
         );
     }
     let resized = u64::try_from(comparison.resized).unwrap_or(u64::MAX);
