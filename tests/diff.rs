@@ -448,3 +448,20 @@ fn segments_that_a_network_card_splits_are_no_change() {
     assert!(paired("client_to_server") > 0 && paired("server_to_client") > 0);
     assert_eq!(world.diff(&[]).status.code(), Some(0));
 }
+
+/// What is sent again pairs with what came through, whatever was lost and wherever it was split.
+#[test]
+fn losses_are_told_as_such_and_nothing_else() {
+    for offloads in [Offloads::Off, Offloads::On] {
+        let Some(world) = World::new(offloads) else { return };
+        world.with_second_subflow();
+        world.router("iptables -A FORWARD -p tcp -m statistic --mode random --probability 0.04 -j DROP");
+        world.captured(|| world.talk(SERVER, 1_500_000, SHORT));
+        let json = world.json();
+        let findings = json["findings"].as_array().unwrap();
+        let kinds: Vec<_> = findings.iter().map(|finding| &finding["kind"]).collect();
+        assert!(!kinds.is_empty() && kinds.iter().all(|kind| **kind == "segment_dropped"), "{json:#}");
+        let missed = json["notes"].to_string();
+        assert!(!missed.contains("tcpdump lost frames"), "{missed}");
+    }
+}
