@@ -13,10 +13,11 @@
 //! | [`engine`] | [`engine::Decision`] | what is done, and why |
 //!
 //! The doors are [`queue`] (the kernel's packets), [`replay`] (a capture's) and [`trace`] (one packet, floor by floor),
-//! which climb the very same stairs; [`attach`] brings packets to the queue, [`serve`] tells Prometheus, [`lab`] shows it
-//! all with real kernels, and [`cli`] knows them all. Closets that several share stand beside them: [`script`] is the
-//! language of conversations, in which tests and traces are written; [`analysis`] tells what happened in a run of segments,
-//! [`picture`] draws charts, and [`evidence`] writes what was not accepted.
+//! which climb the very same stairs; [`diff`] tells what some other box did, from captures on both its sides; [`attach`]
+//! brings packets to the queue, [`serve`] tells Prometheus, [`lab`] shows it all with real kernels, and [`cli`] knows them
+//! all. Closets that several share stand beside them: [`script`] is the language of conversations, in which tests and
+//! traces are written; [`analysis`] tells what happened in a run of segments, [`picture`] draws charts, and [`evidence`]
+//! writes what was not accepted.
 //!
 //! Invariant: what is below [`engine`], and the engine, takes no clock, randomness or I/O: time is an argument, and
 //! replay decides as production does.
@@ -58,6 +59,7 @@ pub mod attach;
 pub mod queue;
 pub mod replay;
 pub mod trace;
+pub mod diff;
 pub mod serve;
 pub mod lab;
 

@@ -24,7 +24,7 @@ const CLOSETS: [(&str, &[&str]); 12] = [
 ];
 
 /// Neighbours that never import each other.
-const DOORS: [&str; 6] = ["queue", "attach", "replay", "trace", "serve", "lab"];
+const DOORS: [&str; 7] = ["queue", "attach", "replay", "trace", "diff", "serve", "lab"];
 
 /// What the pure floors may not name.
 const WORLD: [&str; 13] = [

@@ -3,6 +3,7 @@
 mod attach;
 mod check;
 mod config;
+mod diff;
 mod explain;
 mod lab;
 mod logging;
@@ -35,6 +36,7 @@ enum Command {
     Detach(attach::DetachArgs),
     Replay(replay::Args),
     Trace(trace::Args),
+    Diff(diff::Args),
     Lab(lab::Args),
 }
 
@@ -59,6 +61,7 @@ fn obey(command: Command) -> anyhow::Result<ExitCode> {
         Command::Detach(args) => attach::detach(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Trace(args) => trace::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Lab(args) => lab::run(&args),
     }
 }

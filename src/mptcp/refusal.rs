@@ -235,3 +235,101 @@ const fn of_lost(deed: Deed) -> Consequence {
         ),
     }
 }
+
+/// Which part of an option is another on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// A flag, a version, a number: what its sender wants.
+    Wish,
+    /// A key, token, nonce or HMAC: what the hosts compute with.
+    Proof,
+}
+
+/// What both hosts do when a box changes a part of `option` on the way (RFC 8684).
+pub fn of_change(option: Subtype, part: Part) -> Consequence {
+    match (option, part) {
+        (Subtype::MpCapable, Part::Proof) => breaks(
+            "computes with another key than its peer: joins are refused, and its data is taken for other data (RFC 8684 3.1)",
+            "computes with another key than its peer: joins are refused, and DATA_ACKs do not fit",
+        ),
+        (Subtype::MpCapable, Part::Wish) => wasteful(
+            "gets an answer to what it did not ask for",
+            "agrees on what stands there: another version or other flags, or plain TCP",
+        ),
+        (Subtype::MpJoin, Part::Proof) => wasteful(
+            "gets a RST and closes the subflow; the connection goes on",
+            "knows no such token, or finds a wrong HMAC, and resets the subflow (RFC 8684 3.2)",
+        ),
+        (Subtype::MpJoin, Part::Wish) => wasteful(
+            "does not learn of it; address ids of later segments can mean another subflow",
+            "gives the subflow another priority or address id",
+        ),
+        (Subtype::Dss, _) => breaks(
+            "is not understood: its data is lost, put in another place, or its subflow reset (0x06)",
+            "puts data in another place, drops it, or resets the subflow (0x06)",
+        ),
+        (Subtype::AddAddr, Part::Proof) => safe(
+            "announces the address three more times, then stops",
+            "finds a wrong HMAC, and ignores it (RFC 8684 3.4.1)",
+        ),
+        (Subtype::AddAddr, Part::Wish) => safe(
+            "announces the address three more times, then stops",
+            "finds that the HMAC is of something else, and ignores it (RFC 8684 3.4.1); version 0 joins that address",
+        ),
+        (Subtype::RemoveAddr | Subtype::MpPrio, _) => {
+            breaks("does not learn of it", "closes other subflows, or gives them another priority")
+        }
+        (Subtype::MpFail | Subtype::MpFastclose, _) => breaks(
+            "takes the connection for ended or failed",
+            "ignores it where it does not fit, and goes on",
+        ),
+        (Subtype::MpTcprst, _) => safe("has closed the subflow", "closes the subflow, for another reason"),
+        (Subtype::Unassigned, _) => safe("goes on", "would have ignored the option (RFC 8684 3)"),
+    }
+}
+
+/// What both hosts do when a box adds `option` to a segment.
+pub fn of_addition(option: Subtype) -> Consequence {
+    match option {
+        Subtype::MpCapable => wasteful(
+            "has not asked for MPTCP and goes on as plain TCP",
+            "answers it, then finds no MPTCP and falls back to plain TCP",
+        ),
+        Subtype::MpJoin => wasteful(
+            "has not asked for a join: it resets the subflow",
+            "knows no such token and resets the subflow",
+        ),
+        Subtype::Dss
+        | Subtype::AddAddr
+        | Subtype::RemoveAddr
+        | Subtype::MpPrio
+        | Subtype::MpFail
+        | Subtype::MpFastclose => {
+            breaks("does not learn of it", "takes it for the sender's word, unless an HMAC or a key is wrong")
+        }
+        Subtype::MpTcprst => safe("has closed the subflow", "closes the subflow, for that reason"),
+        Subtype::Unassigned => safe("goes on", "ignores the option (RFC 8684 3)"),
+    }
+}
+
+/// What a RST of a box does.
+pub const RESET_BY_BOX: Consequence = breaks(
+    "has not sent it, and goes on until it gets a RST too",
+    "closes the subflow; with the only one, the connection ends",
+);
+
+/// Numbers of TCP are another (RFC 8684 3.3: mappings count from the subflow's start for that reason).
+pub const NUMBERS_REWRITTEN: Consequence =
+    safe("goes on: DSS mappings count from the start of the subflow", "goes on likewise");
+
+/// Addresses or ports are another (RFC 8684 3.2: joins name a connection by its token for that reason).
+pub const ADDRESSES_REWRITTEN: Consequence = safe(
+    "goes on: joins are tied by token; an address that it announces may be none that its peer can reach",
+    "goes on likewise, and sees joins from another address",
+);
+
+/// The payload is another (RFC 8684 3.7).
+pub const PAYLOAD_CHANGED: Consequence = breaks(
+    "gets MP_FAIL where DSS checksums are on; else it does not learn of it",
+    "with DSS checksums falls back or resets the subflow; without, takes it for what was sent, shifted where its length is another",
+);

@@ -31,7 +31,7 @@ const EXPERIMENTS: [(u16, &str); 4] =
     [(0xf989, "exp_fast_open"), (0x454e, "exp_eno"), (0xe2d4, "exp_smc"), (0xacce, "exp_accecn")];
 
 /// Which options are meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OptionKind {
     /// All of a kind.
     Kind(u8),

@@ -1,0 +1,467 @@
+//! `mpgate diff` on captures from both sides of real boxes in network namespaces, and on captures that are made.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, geteuid, kill_process};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use serde_json::Value;
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Set by who knows that the machine lets no test make namespaces.
+const WITHOUT_ROOT: &str = "MPGATE_TESTS_WITHOUT_ROOT";
+
+/// Captures take what the kernel has handed them within this.
+const SETTLE: Duration = Duration::from_millis(300);
+
+const SERVER: &str = "10.0.2.2:4430";
+/// What DNAT makes the server of.
+const FRONT: &str = "10.0.9.9:4430";
+
+/// A client with two addresses, a router and a server, gone with this value.
+struct World {
+    name: String,
+    files: tempfile::TempDir,
+}
+
+/// Whether hosts leave splitting to their network cards.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Offloads {
+    Off,
+    On,
+}
+
+impl World {
+    /// `None` where the environment says that there is no root.
+    fn new(offloads: Offloads) -> Option<Self> {
+        static BUILT: AtomicU32 = AtomicU32::new(0);
+        if std::env::var_os(WITHOUT_ROOT).is_some() {
+            return None;
+        }
+        assert!(geteuid().is_root(), "needs root: sudo ./tests/run, or set {WITHOUT_ROOT}=1");
+        let name = format!("mpg{}d{}", std::process::id(), BUILT.fetch_add(1, Ordering::Relaxed));
+        let world = Self { name, files: tempfile::tempdir().unwrap() };
+        let [c, r, s] = world.hosts();
+        for ns in [&c, &r, &s] {
+            run(&format!("ip netns add {ns}"));
+            run(&format!("ip -n {ns} link set lo up"));
+            sysctl(ns, "net/ipv4/ip_forward", "1");
+            sysctl(ns, "net/mptcp/blackhole_timeout", "0");
+            run(&format!("ip -n {ns} mptcp limits set subflows 2 add_addr_accepted 2"));
+        }
+        run(&format!("ip -n {c} link add c0 type veth peer name r0 netns {r}"));
+        run(&format!("ip -n {r} link add r1 type veth peer name s0 netns {s}"));
+        let ends =
+            [(&c, "c0", "1.2"), (&c, "c0", "1.3"), (&r, "r0", "1.1"), (&r, "r1", "2.1"), (&s, "s0", "2.2")];
+        for (ns, link, addr) in ends {
+            run(&format!("ip -n {ns} addr add 10.0.{addr}/24 dev {link}"));
+            run(&format!("ip -n {ns} link set {link} up"));
+            if offloads == Offloads::Off {
+                run_in(ns, &format!("ethtool -K {link} tso off gso off gro off"));
+            }
+        }
+        run(&format!("ip -n {c} route add default via 10.0.1.1"));
+        run(&format!("ip -n {s} route add default via 10.0.2.1"));
+        // Neighbours answer late at first.
+        let closed = connect(&c, "10.0.2.2:9".parse().unwrap(), Protocol::TCP);
+        assert!(closed.is_err(), "nobody listens there");
+        Some(world)
+    }
+
+    fn hosts(&self) -> [String; 3] {
+        ["c", "r", "s"].map(|host| format!("{}{host}", self.name))
+    }
+
+    fn router(&self, command: &str) {
+        run_in(&self.hosts()[1], command);
+    }
+
+    /// Loads an nftables ruleset at the router whose forward chain has that rule.
+    fn nft(&self, rule: &str) {
+        let path = self.files.path().join("rules.nft");
+        let text = format!(
+            "table inet box {{\n chain c {{\n  type filter hook forward priority 0;\n  {rule}\n }}\n}}\n"
+        );
+        fs::write(&path, text).unwrap();
+        self.router(&format!("nft -f {}", path.display()));
+    }
+
+    /// The client's second address takes part.
+    fn with_second_subflow(&self) {
+        run(&format!("ip -n {} mptcp endpoint add 10.0.1.3 dev c0 subflow", self.hosts()[0]));
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.files.path().join(name)
+    }
+
+    /// Captures at the client and at the server while `act` goes on.
+    fn captured(&self, act: impl FnOnce()) {
+        let [c, _, s] = self.hosts();
+        let captures = [
+            Tcpdump::start(&c, "c0", &self.file("before.pcap")),
+            Tcpdump::start(&s, "s0", &self.file("after.pcap")),
+        ];
+        act();
+        wait(SETTLE);
+        captures.into_iter().for_each(Tcpdump::stop);
+    }
+
+    /// A connection to `addr`: so many bytes there and back, `idle` in between.
+    fn talk(&self, addr: &str, bytes: usize, idle: Duration) {
+        let [c, _, s] = self.hosts();
+        let listener = inside(&s, || {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP)).unwrap();
+            socket.set_reuse_address(true).unwrap();
+            socket.bind(&SERVER.parse::<SocketAddr>().unwrap().into()).unwrap();
+            socket.listen(8).unwrap();
+            socket
+        });
+        thread::scope(|scope| {
+            let server = scope.spawn(move || {
+                let mut stream: TcpStream = listener.accept().unwrap().0.into();
+                exchange(&mut stream, bytes, Role::Server);
+                // A join is accepted by the listener: it stays until the client has closed.
+                drop(listener);
+            });
+            let mut stream = connect(&c, addr.parse().unwrap(), Protocol::MPTCP).unwrap();
+            stream.write_all(&vec![7; bytes]).unwrap();
+            wait(idle);
+            exchange(&mut stream, bytes, Role::Client);
+            server.join().unwrap();
+        });
+    }
+
+    fn diff(&self, words: &[&str]) -> Output {
+        diff(&self.file("before.pcap"), &self.file("after.pcap"), words)
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.diff(&["--json"]).stdout).unwrap()
+    }
+
+    /// What a user sees, with what is another each time left out.
+    fn text(&self) -> String {
+        let output = self.diff(&[]);
+        normalized(&String::from_utf8(output.stdout).unwrap(), self.files.path())
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        for ns in self.hosts() {
+            let gone = Command::new("ip").args(["netns", "del", &ns]).stderr(Stdio::null()).status();
+            gone.expect("ip netns del runs");
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Client,
+    Server,
+}
+
+fn exchange(stream: &mut TcpStream, bytes: usize, role: Role) {
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut buffer = vec![0; bytes];
+    stream.read_exact(&mut buffer).unwrap();
+    if role == Role::Server {
+        stream.write_all(&buffer).unwrap();
+    } else {
+        stream.shutdown(Shutdown::Write).unwrap();
+    }
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).unwrap();
+}
+
+struct Tcpdump(Child);
+
+impl Tcpdump {
+    fn start(ns: &str, link: &str, path: &Path) -> Self {
+        let mut child = Command::new("ip")
+            .args([
+                "netns",
+                "exec",
+                ns,
+                "tcpdump",
+                "-Z",
+                "root",
+                "-n",
+                "--immediate-mode",
+                "-s",
+                "65535",
+                "-B",
+                "65536",
+                "-U",
+                "-i",
+                link,
+                "-w",
+            ])
+            .arg(path)
+            .arg("tcp")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.contains("listening on")), "tcpdump at {link}");
+        thread::spawn(move || lines.for_each(drop));
+        Self(child)
+    }
+
+    fn stop(mut self) {
+        kill_process(Pid::from_child(&self.0), Signal::INT).unwrap();
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+fn connect(ns: &str, addr: SocketAddr, protocol: Protocol) -> std::io::Result<TcpStream> {
+    let socket = inside(ns, || Socket::new(Domain::IPV4, Type::STREAM, Some(protocol)))?;
+    socket.connect_timeout(&addr.into(), Duration::from_secs(20))?;
+    Ok(socket.into())
+}
+
+/// Does `work` in a thread that has moved into the namespace.
+fn inside<T: Send>(ns: &str, work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        let moved = scope.spawn(|| {
+            let door = File::open(Path::new("/run/netns").join(ns)).expect("the namespace is there");
+            move_into_link_name_space(door.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            work()
+        });
+        moved.join().unwrap()
+    })
+}
+
+fn run(command: &str) -> String {
+    let (program, args) = command.split_once(' ').unwrap();
+    let output = Command::new(program).args(args.split(' ')).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn run_in(ns: &str, command: &str) -> String {
+    run(&format!("ip netns exec {ns} {command}"))
+}
+
+fn sysctl(ns: &str, key: &str, value: &str) {
+    inside(ns, || fs::write(Path::new("/proc/sys").join(key), value)).expect(key);
+}
+
+fn wait(span: Duration) {
+    let (_held, never) = sync_channel::<()>(0);
+    assert_eq!(never.recv_timeout(span), Err(RecvTimeoutError::Timeout));
+}
+
+fn diff(before: &Path, after: &Path, words: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mpgate"));
+    command.arg("diff").args(words).args([before, after]).output().unwrap()
+}
+
+fn findings(json: &Value) -> Vec<String> {
+    let findings = json["findings"].as_array().unwrap().iter();
+    findings
+        .map(|finding| {
+            let of = finding["of"].as_u64().map_or_else(String::new, |of| format!(" of {of}"));
+            format!("{}: {}{of}", finding["title"].as_str().unwrap(), finding["count"])
+        })
+        .collect()
+}
+
+/// Ports of clients, frames, and how many segments passed are another each time; what a finding counts is not.
+fn normalized(text: &str, files: &Path) -> String {
+    let text = text.replace(&format!("{}/", files.display()), "");
+    text.lines().map(|line| normalized_line(line) + "\n").collect()
+}
+
+fn normalized_line(line: &str) -> String {
+    let is_count = line.starts_with("BEFORE") || line.starts_with("AFTER") || line.starts_with("        ");
+    let is_count =
+        is_count || line.contains(" among ") || line.starts_with("Nothing was") || line.starts_with("flow");
+    let is_frames = line.starts_with("  BEFORE →") || line.starts_with("  AFTER →");
+    let counts = ["frames,", "TCP", "segments", "segments,", "segment", "back"];
+    let words: Vec<_> = line.split(' ').collect();
+    let normal = words.iter().enumerate().map(|(at, word)| {
+        let next = words.get(at + 1).copied().unwrap_or_default();
+        let port = word.strip_prefix("10.0.").and_then(|rest| rest.rsplit_once(':'));
+        let number = word.parse::<u32>().is_ok();
+        match port {
+            _ if is_frames => {
+                word.replace(|c: char| c.is_ascii_digit(), "#").replace("##", "#").replace("##", "#")
+            }
+            _ if is_count && number && counts.contains(&next) => "N".to_owned(),
+            Some((addr, port)) if port != "4430" && port != "4430," => format!("10.0.{addr}:PORT"),
+            _ => (*word).to_owned(),
+        }
+    });
+    normal.collect::<Vec<_>>().join(" ")
+}
+
+const SHORT: Duration = Duration::from_millis(200);
+
+#[test]
+fn nothing_is_changed_where_there_is_no_box() {
+    let Some(world) = World::new(Offloads::Off) else { return };
+    world.with_second_subflow();
+    world.captured(|| world.talk(SERVER, 20_000, SHORT));
+    let output = world.diff(&[]);
+    assert_eq!(output.status.code(), Some(0), "{}", world.text());
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    insta::assert_snapshot!(world.text());
+}
+
+#[test]
+fn stripping_by_iptables_and_by_nftables_is_named_and_nothing_else() {
+    for box_of in ["iptables", "nft"] {
+        let Some(world) = World::new(Offloads::Off) else { return };
+        world.with_second_subflow();
+        if box_of == "nft" {
+            world.nft("reset tcp option mptcp");
+        } else {
+            world.router("iptables -t mangle -A FORWARD -p tcp -j TCPOPTSTRIP --strip-options 30");
+        }
+        world.captured(|| {
+            world.talk(SERVER, 20_000, SHORT);
+            world.talk(SERVER, 20_000, SHORT);
+        });
+        assert_eq!(world.diff(&[]).status.code(), Some(1), "{box_of}");
+        insta::assert_snapshot!("stripping", world.text());
+    }
+}
+
+#[test]
+fn dropped_syns_with_mp_capable_are_a_pattern() {
+    let Some(world) = World::new(Offloads::Off) else { return };
+    world.router("iptables -A FORWARD -p tcp --syn --tcp-option 30 -j DROP");
+    world.captured(|| world.talk(SERVER, 20_000, SHORT));
+    insta::assert_snapshot!(world.text());
+}
+
+#[test]
+fn dropped_joins_are_told_and_the_connection_is_whole() {
+    let Some(world) = World::new(Offloads::Off) else { return };
+    world.with_second_subflow();
+    world.nft("tcp option mptcp subtype 1 drop");
+    world.captured(|| world.talk(SERVER, 20_000, Duration::from_millis(2500)));
+    let json = world.json();
+    let finding = &json["findings"][0];
+    // How many SYNs fit into the time is the kernel's business.
+    assert!(finding["count"].as_u64() > Some(1) && finding["count"] == finding["of"], "{finding:#}");
+    let text = world.text().replace(&format!("{0} of {0}", finding["count"]), "all");
+    let frames = |line: &str| line.starts_with("  BEFORE →");
+    let text: Vec<_> = text.lines().filter(|line| !frames(line)).collect();
+    insta::assert_snapshot!(text.join("\n"));
+}
+
+#[test]
+fn a_masquerade_is_seen_through() {
+    let Some(world) = World::new(Offloads::Off) else { return };
+    world.with_second_subflow();
+    world.router("iptables -t nat -A POSTROUTING -o r1 -j MASQUERADE --random");
+    world.captured(|| {
+        world.talk(SERVER, 20_000, SHORT);
+        world.talk(SERVER, 20_000, SHORT);
+    });
+    insta::assert_snapshot!(world.text());
+}
+
+#[test]
+fn a_nat_of_the_server_is_seen_through_and_other_changes_too() {
+    let Some(world) = World::new(Offloads::Off) else { return };
+    world.router("iptables -t nat -A PREROUTING -p tcp -d 10.0.9.9 -j DNAT --to 10.0.2.2");
+    world.router("iptables -t mangle -A FORWARD -p tcp --tcp-flags SYN SYN -o r1 -j TCPMSS --set-mss 1200");
+    world.captured(|| world.talk(FRONT, 20_000, SHORT));
+    insta::assert_snapshot!(world.text());
+}
+
+/// A gate at the router, ended with this value.
+struct Gate(Child);
+
+impl Gate {
+    fn start(world: &World, rules: &str) -> Self {
+        let path = world.file("rules.toml");
+        fs::write(&path, rules).unwrap();
+        let mut child = Command::new("ip")
+            .args(["netns", "exec", &world.hosts()[1], env!("CARGO_BIN_EXE_mpgate"), "run", "--rules"])
+            .arg(&path)
+            .args(["--attach", "forward", "--mode", "all", "--listen", "none"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line == "ready"), "the gate is ready");
+        thread::spawn(move || lines.for_each(drop));
+        Self(child)
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        kill_process(Pid::from_child(&self.0), Signal::TERM).unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_gate_that_strips_is_seen_to_do_so() {
+    let Some(world) = World::new(Offloads::Off) else { return };
+    let rules = "[[rule]]\nname = \"plain\"\noption = \"mp_capable\"\naction = \"strip\"\n";
+    let gate = Gate::start(&world, rules);
+    world.captured(|| world.talk(SERVER, 20_000, SHORT));
+    drop(gate);
+    insta::assert_snapshot!(world.text());
+}
+
+#[test]
+fn a_gate_that_rejects_joins_is_seen_to_do_so() {
+    let Some(world) = World::new(Offloads::Off) else { return };
+    world.with_second_subflow();
+    let rules = "[[rule]]\nname = \"one path\"\noption = \"mp_join\"\naction = \"reject\"\n";
+    let gate = Gate::start(&world, rules);
+    world.captured(|| world.talk(SERVER, 20_000, SHORT));
+    drop(gate);
+    insta::assert_snapshot!(world.text());
+}
+
+#[test]
+fn segments_that_a_network_card_splits_are_no_change() {
+    let Some(world) = World::new(Offloads::On) else { return };
+    // The client's large segments are split on their way out of the router, those of the server at the server.
+    run_in(&world.hosts()[1], "ethtool -K r1 tso off gso off");
+    world.captured(|| world.talk(SERVER, 400_000, SHORT));
+    let json = world.json();
+    assert_eq!(findings(&json), Vec::<String>::new(), "{json:#}");
+    let notes: Vec<_> = json["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap()).collect();
+    let words = "segments split or merged on the way, as network cards do (TSO, GRO): no change";
+    assert!(notes.len() == 1 && notes[0].ends_with(words), "{notes:?}");
+    let paired = |side: &str| json["flows"][0]["segments"][side].as_u64().unwrap();
+    assert!(paired("client_to_server") > 0 && paired("server_to_client") > 0);
+    assert_eq!(world.diff(&[]).status.code(), Some(0));
+}
+
+/// What is sent again pairs with what came through, whatever was lost and wherever it was split.
+#[test]
+fn losses_are_told_as_such_and_nothing_else() {
+    for offloads in [Offloads::Off, Offloads::On] {
+        let Some(world) = World::new(offloads) else { return };
+        world.with_second_subflow();
+        world.router("iptables -A FORWARD -p tcp -m statistic --mode random --probability 0.04 -j DROP");
+        world.captured(|| world.talk(SERVER, 1_500_000, SHORT));
+        let json = world.json();
+        let findings = json["findings"].as_array().unwrap();
+        let kinds: Vec<_> = findings.iter().map(|finding| &finding["kind"]).collect();
+        assert!(!kinds.is_empty() && kinds.iter().all(|kind| **kind == "segment_dropped"), "{json:#}");
+        let missed = json["notes"].to_string();
+        assert!(!missed.contains("tcpdump lost frames"), "{missed}");
+    }
+}
