@@ -1,19 +1,19 @@
 //! `mpgate diff` on captures from both sides of real boxes in network namespaces, and on captures that are made.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
-use std::fs::{self, File};
+mod netns;
+
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use netns::{inside, run, run_in, sysctl, wait};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -228,39 +228,6 @@ fn connect(ns: &str, addr: SocketAddr, protocol: Protocol) -> std::io::Result<Tc
     let socket = inside(ns, || Socket::new(Domain::IPV4, Type::STREAM, Some(protocol)))?;
     socket.connect_timeout(&addr.into(), Duration::from_secs(20))?;
     Ok(socket.into())
-}
-
-/// Does `work` in a thread that has moved into the namespace.
-fn inside<T: Send>(ns: &str, work: impl FnOnce() -> T + Send) -> T {
-    thread::scope(|scope| {
-        let moved = scope.spawn(|| {
-            let door = File::open(Path::new("/run/netns").join(ns)).expect("the namespace is there");
-            move_into_link_name_space(door.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-            work()
-        });
-        moved.join().unwrap()
-    })
-}
-
-fn run(command: &str) -> String {
-    let (program, args) = command.split_once(' ').unwrap();
-    let output = Command::new(program).args(args.split(' ')).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command}: {said}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn run_in(ns: &str, command: &str) -> String {
-    run(&format!("ip netns exec {ns} {command}"))
-}
-
-fn sysctl(ns: &str, key: &str, value: &str) {
-    inside(ns, || fs::write(Path::new("/proc/sys").join(key), value)).expect(key);
-}
-
-fn wait(span: Duration) {
-    let (_held, never) = sync_channel::<()>(0);
-    assert_eq!(never.recv_timeout(span), Err(RecvTimeoutError::Timeout));
 }
 
 fn diff(before: &Path, after: &Path, words: &[&str]) -> Output {

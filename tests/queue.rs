@@ -2,15 +2,15 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
-use std::fs::{self, File};
+mod netns;
+
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use mpgate::metrics::Metrics;
 use mpgate::queue::{PACKETS_MAX, QueueError, QueueOptions, Worker, kernel_queues};
 use mpgate::rules::{self, Source};
 use mpgate::track::Limits;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use netns::{inside, run, run_in, sysctl, wait};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Set by who knows that the machine lets no test make namespaces.
@@ -244,39 +244,6 @@ fn options(number: u16) -> QueueOptions {
 fn plan(hook: Hook, mode: QueueMode) -> Plan {
     let backend = Some(Backend::Iptables);
     Plan { hook, mode, first_queue: QUEUE, last_queue: QUEUE, bypass: true, backend }
-}
-
-/// Does `work` in a thread that has moved into the namespace.
-fn inside<T: Send>(ns: &str, work: impl FnOnce() -> T + Send) -> T {
-    thread::scope(|scope| {
-        let moved = scope.spawn(|| {
-            let door = File::open(Path::new("/run/netns").join(ns)).expect("the namespace is there");
-            move_into_link_name_space(door.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-            work()
-        });
-        moved.join().unwrap()
-    })
-}
-
-fn run(command: &str) -> String {
-    let (program, args) = command.split_once(' ').unwrap();
-    let output = Command::new(program).args(args.split(' ')).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command}: {said}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn run_in(ns: &str, command: &str) -> String {
-    run(&format!("ip netns exec {ns} {command}"))
-}
-
-fn sysctl(ns: &str, key: &str, value: &str) {
-    inside(ns, || fs::write(Path::new("/proc/sys").join(key), value)).expect(key);
-}
-
-fn wait(span: Duration) {
-    let (_held, never) = sync_channel::<()>(0);
-    assert_eq!(never.recv_timeout(span), Err(RecvTimeoutError::Timeout));
 }
 
 /// How many packets the kernel ever put into the queue, and how many wait: its last id (column 8) and column 3.
