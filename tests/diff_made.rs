@@ -462,7 +462,7 @@ fn a_capture_is_like_itself() {
     }
 }
 
-/// `replay --write` makes a copy in which all segments have gone through the gate, whoever sent them.
+/// `replay --behind` makes a copy in which all segments have gone through the gate, whoever sent them.
 #[test]
 fn a_copy_that_the_gate_wrote_shows_what_the_gate_does() {
     let folder = tempfile::tempdir().unwrap();
@@ -471,7 +471,7 @@ fn a_copy_that_the_gate_wrote_shows_what_the_gate_does() {
     for name in ["join-ipv4.pcap", "join-ipv6.pcap"] {
         let copy = folder.path().join(name);
         let mut replay = Command::new(env!("CARGO_BIN_EXE_mpgate"));
-        replay.arg("replay").arg(real(name)).arg("--rules").arg(&rules).arg("--write").arg(&copy);
+        replay.arg("replay").arg(real(name)).arg("--rules").arg(&rules).arg("--behind").arg(&copy);
         assert!(replay.output().unwrap().status.success());
         let json: Value = serde_json::from_slice(&run(&real(name), &copy, &["--json"]).stdout).unwrap();
         let first = &json["findings"][0];
