@@ -13,8 +13,6 @@ mod take;
 
 use std::collections::{BTreeMap, HashMap};
 
-use arrayvec::ArrayVec;
-
 pub use anomaly::{Anomaly, AnomalyKind};
 pub use connection::{Connection, Ending, JoinResult, Subflow, SubflowEnding};
 pub use half::Half;
@@ -41,8 +39,8 @@ const ANOMALIES_MAX: usize = 100_000;
 /// Flows without a beginning that are known to have been told of.
 const STRAYS_MAX: usize = 1 << 16;
 
-/// The most that one segment shows.
-pub const ANOMALIES_OF_SEGMENT: usize = 6;
+/// The most that one segment tells.
+const ANOMALIES_OF_SEGMENT: usize = 6;
 
 /// What a run of segments has shown up to now.
 #[derive(Debug)]
@@ -91,7 +89,7 @@ pub struct Observed {
     /// Its subflow's place in the connection's list; the first one is 0.
     pub subflow: Option<usize>,
     /// What is wrong.
-    pub anomalies: ArrayVec<Anomaly, ANOMALIES_OF_SEGMENT>,
+    pub anomalies: Vec<Anomaly>,
 }
 
 /// One segment of the run.

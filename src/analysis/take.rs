@@ -1,7 +1,5 @@
 //! What one segment adds to what is known.
 
-use arrayvec::ArrayVec;
-
 use crate::analysis::connection::{Announcement, Removal, Span};
 use crate::analysis::half::Heard;
 use crate::analysis::series::{Carried, What};
@@ -14,8 +12,8 @@ use crate::mptcp::{MptcpOption, Subtype, Version};
 use crate::track::{ConnectionId, FallbackCause, Finding, Side, Sides, Standing};
 use crate::wire::Segment;
 
-/// What the segment shows.
-type Told = ArrayVec<Anomaly, ANOMALIES_OF_SEGMENT>;
+/// What the segment shows: nothing mostly, so it has no place of its own.
+type Told = Vec<Anomaly>;
 
 impl Analysis {
     /// Where a segment belongs; a SYN with MP_CAPABLE, and one with MP_JOIN to a known connection, makes its place.
@@ -171,7 +169,9 @@ fn tell(told: &mut Told, sight: &Sight<'_>, kind: AnomalyKind) {
         subflow: None,
         kind,
     };
-    told.try_push(anomaly).ok();
+    if told.len() < ANOMALIES_OF_SEGMENT {
+        told.push(anomaly);
+    }
 }
 
 fn is_unanswered(subflow: &Subflow) -> bool {
