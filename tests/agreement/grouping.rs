@@ -16,6 +16,8 @@ pub(super) struct Grouping {
     pub(super) joins: usize,
     /// Our connection and subflow, with tshark's TCP stream.
     pub(super) subflows: BTreeMap<(u64, u64), String>,
+    /// The TCP streams whose SYN is in the capture.
+    opened: BTreeSet<String>,
     /// Of tshark's `mptcp.stream`, our connection.
     connections: BTreeMap<String, u64>,
     /// By token: its connection, and the address of the host that it names.
@@ -25,9 +27,16 @@ pub(super) struct Grouping {
 impl Grouping {
     pub(super) fn add(&mut self, segment: &Segment<'_>) {
         let what = segment.place();
+        if segment.ours["segment"] == "syn" {
+            self.opened.extend(segment.their("tcp.stream").map(str::to_owned));
+        }
         let Some(stream) = segment.their("mptcp.stream") else { return };
-        let connection =
-            segment.ours["connection"].as_u64().unwrap_or_else(|| panic!("{what}: no connection"));
+        let Some(connection) = segment.ours["connection"].as_u64() else {
+            // Where the capture lacks a join's SYN, Wireshark has other ways to tie the subflow; we say that it is unknown.
+            let opened = segment.their("tcp.stream").is_some_and(|stream| self.opened.contains(stream));
+            assert!(!opened, "{what}: no connection");
+            return;
+        };
         let known = *self.connections.entry(stream.to_owned()).or_insert(connection);
         assert_eq!(known, connection, "{what}: tshark's connection {stream}");
         if let Some(subflow) = segment.ours["subflow"].as_u64() {
