@@ -1,5 +1,6 @@
 //! `mpgate replay`: what happened to MPTCP in a capture, and what the gate would have done.
 
+mod lines;
 mod output;
 mod plot;
 mod printer;
@@ -128,7 +129,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut capture = Capture::open(source(path)?).with_context(|| format!("{name}"))?;
     let mut copies = Copies::create(args)?;
     let plot = Plot::new(args)?;
-    let mut printer = Printer::new(args);
+    let mut printer = Printer::new(args)?;
     let mut replay = if args.decides() {
         Replay::new(Engine::new(rules, Limits::default(), Mode::Enforce))
     } else {
@@ -139,10 +140,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let passed = pass(&mut capture, &mut replay, &mut printer, &mut copies)?;
     let (analysis, first) = replay.finish();
+    printer.finish(&analysis, first)?;
     if let Passed::ReaderGone = passed {
         return Ok(ExitCode::SUCCESS);
     }
-    printer.finish(&analysis, first)?;
     copies.finish()?;
     exists(args, &analysis)?;
     if let Some(plot) = plot {
@@ -190,10 +191,10 @@ fn pass(
             Err(error) => return Ok(Passed::UpTo(error)),
         }
         let seen = replay.step(&frame);
-        if printer.print(&seen)? == Heard::No && copies.is_empty() {
+        copies.write(capture, &mut frame, &seen)?;
+        if printer.print(seen) == Heard::No && copies.is_empty() {
             return Ok(Passed::ReaderGone);
         }
-        copies.write(capture, &mut frame, &seen)?;
     }
 }
 
