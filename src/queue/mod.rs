@@ -4,6 +4,7 @@ mod socket;
 mod interfaces;
 mod resets;
 mod report;
+mod verdicts;
 mod worker;
 mod kernel;
 

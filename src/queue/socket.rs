@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use nfq::Queue;
-use rustix::net::{AddressFamily, SendFlags, netlink, sockopt};
+use rustix::net::{AddressFamily, netlink, sockopt};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
 /// Room for packets on their way to the worker. Measured at 150,000 packets a second: the default buffer lost 776 of
@@ -62,30 +62,6 @@ pub(super) fn tune(socket: impl AsFd) -> io::Result<()> {
         sockopt::set_socket_recv_buffer_size(&socket, RECV_BUFFER_BYTES)?;
     }
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(RECV_WAIT))?;
-    Ok(())
-}
-
-/// Has the kernel's rules queue all packets up to `last_id` once more: they came while the queue was configured, when
-/// `nfq` reads answers and throws packets away, and would wait for ever.
-pub(super) fn requeue(socket: impl AsFd, queue: u16, last_id: u32) -> io::Result<()> {
-    const VERDICT_BATCH: u16 = 3 << 8 | 3; // NFNL_SUBSYS_QUEUE, NFQNL_MSG_VERDICT_BATCH
-    const REQUEST: u16 = 1; // NLM_F_REQUEST
-    const VERDICT_HDR: u16 = 2; // NFQA_VERDICT_HDR
-    const NF_REPEAT: u32 = 4;
-    let message = [
-        &32_u32.to_ne_bytes()[..],
-        &VERDICT_BATCH.to_ne_bytes(),
-        &REQUEST.to_ne_bytes(),
-        &[0; 8], // sequence number, port
-        &[0; 2], // nfgenmsg: family, version
-        &queue.to_be_bytes(),
-        &12_u16.to_ne_bytes(),
-        &VERDICT_HDR.to_ne_bytes(),
-        &NF_REPEAT.to_be_bytes(),
-        &last_id.to_be_bytes(),
-    ]
-    .concat();
-    rustix::net::send(socket, &message, SendFlags::empty())?;
     Ok(())
 }
 

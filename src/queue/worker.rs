@@ -1,4 +1,4 @@
-//! One thread, one queue: receive, decide, answer.
+//! One thread, one queue: receive what waits, decide it, answer all of it at once.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,6 +15,7 @@ use crate::metrics::QueueMetrics;
 use crate::queue::interfaces::Interfaces;
 use crate::queue::report::Report;
 use crate::queue::resets::ResetSockets;
+use crate::queue::verdicts::{GROUP_MAX, Verdicts};
 use crate::queue::{QueueError, QueueOptions, kernel_queues, socket};
 use crate::wire::edit::ChecksumState;
 use crate::wire::reset::Reset;
@@ -22,6 +23,13 @@ use crate::{clock, marks};
 
 /// How long a worker that stops goes on answering what waits; a full queue takes a few milliseconds.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
+
+/// Whether a burst waits for its first packet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    Yes,
+    No,
+}
 
 /// Whole packets: nfq's copy range.
 const COPY_BYTES: u16 = u16::MAX;
@@ -35,8 +43,11 @@ pub struct Worker {
     interfaces: Interfaces,
     report: Report,
     evidence: Option<Collector>,
-    /// No packet was seen yet: those queued while the queue was configured may still wait.
-    fresh: bool,
+    verdicts: Verdicts,
+    /// The packet that was received last.
+    last_id: u32,
+    /// Packets may wait in the kernel that nobody received: those queued while the queue was configured, or behind an error.
+    missing: bool,
 }
 
 impl std::fmt::Debug for Worker {
@@ -70,7 +81,9 @@ impl Worker {
             interfaces: Interfaces::default(),
             report: Report::new(),
             evidence: None,
-            fresh: true,
+            verdicts: Verdicts::new(number),
+            last_id: 0,
+            missing: true,
         })
     }
 
@@ -85,30 +98,40 @@ impl Worker {
     /// Take the kernel rules out first: what comes after the queue is given up is lost where they do not say `bypass`.
     pub fn run(mut self, engine: &Engine, metrics: &QueueMetrics, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
-            self.step(engine, metrics);
+            self.burst(engine, metrics, Wait::Yes);
         }
-        self.queue.set_nonblocking(true);
         let until = clock::now().after(DRAIN_MAX);
-        while self.step(engine, metrics) && clock::now() < until {}
+        while self.burst(engine, metrics, Wait::No) && clock::now() < until {}
         if let Err(error) = self.queue.unbind(self.number) {
             self.report.error(clock::now(), "unbinding the queue", &error);
         }
     }
 
-    /// Answers one packet, if there is one: false when none waits.
-    fn step(&mut self, engine: &Engine, metrics: &QueueMetrics) -> bool {
-        match self.queue.recv() {
-            Ok(message) => self.answer(engine, metrics, message),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // A verdict that the kernel refused, a full buffer: neither is a reason to stop.
-            Err(error) => self.survive(metrics, "receiving from the queue", &error),
+    /// Answers the packets that wait, as many as one group of verdicts holds: false when there was none. The verdicts leave
+    /// once no packet is left, so none waits for a packet that is still to come.
+    fn burst(&mut self, engine: &Engine, metrics: &QueueMetrics, wait: Wait) -> bool {
+        self.queue.set_nonblocking(wait == Wait::No);
+        let mut received = 0;
+        while received < GROUP_MAX {
+            match self.queue.recv() {
+                Ok(message) => self.answer(engine, metrics, message),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // A verdict that the kernel refused, a full buffer: neither is a reason to stop.
+                Err(error) => {
+                    self.missing = true;
+                    self.survive(metrics, "receiving from the queue", &error);
+                }
+            }
+            received += 1;
+            self.queue.set_nonblocking(true);
         }
-        true
+        self.send_verdicts(metrics);
+        received > 0
     }
 
-    fn answer(&mut self, engine: &Engine, metrics: &QueueMetrics, mut message: Message) {
-        self.requeue_missed(metrics, &message);
+    fn answer(&mut self, engine: &Engine, metrics: &QueueMetrics, message: Message) {
+        self.recall(metrics, message.get_packet_id());
         let began = clock::now();
         let ingress = Ingress {
             input: self.interfaces.name(began, &self.socket, message.get_indev()),
@@ -122,12 +145,57 @@ impl Worker {
             evidence.offer(&decision, &ingress, message.get_payload(), message.get_original_len());
         }
 
-        let resets = settle(&decision, &mut message);
-        if let Err(error) = self.queue.verdict(message) {
-            self.survive(metrics, "sending a verdict", &error);
-        }
+        let resets = self.settle(metrics, &decision, message);
         self.reset(&decision, &resets, metrics);
         self.report.decision(began, &decision);
+    }
+
+    /// Carries the decision out: what keeps its bytes is answered with the others, what was rewritten at once, behind those
+    /// that came before it.
+    fn settle(
+        &mut self,
+        metrics: &QueueMetrics,
+        decision: &Decision,
+        mut message: Message,
+    ) -> ArrayVec<Reset, 2> {
+        let id = message.get_packet_id();
+        let mark = mark(decision, message.get_nfmark());
+        let cut = message.get_original_len() > message.get_payload().len();
+        let egress = match decision.verdict {
+            Verdict::Accept => {
+                self.verdicts.accept(id, mark);
+                return ArrayVec::new();
+            }
+            // The kernel would take the part for the whole and lose the rest.
+            Verdict::Strip(_) if cut => {
+                self.verdicts.drop(id);
+                return ArrayVec::new();
+            }
+            Verdict::Strip(_) | Verdict::Reject(_) | Verdict::Drop => {
+                enforce(decision, message.get_payload_mut())
+            }
+        };
+        match egress.fate {
+            Fate::Unchanged => self.verdicts.accept(id, mark),
+            Fate::Lost => self.verdicts.drop(id),
+            Fate::Rewritten => {
+                self.send_verdicts(metrics);
+                message.set_verdict(nfq::Verdict::Accept);
+                if let Some(mark) = mark {
+                    message.set_nfmark(mark);
+                }
+                if let Err(error) = self.queue.verdict(message) {
+                    self.survive(metrics, "sending a verdict", &error);
+                }
+            }
+        }
+        egress.resets
+    }
+
+    fn send_verdicts(&mut self, metrics: &QueueMetrics) {
+        if let Err(error) = self.verdicts.send(&self.socket) {
+            self.survive(metrics, "sending verdicts", &error);
+        }
     }
 
     fn reset(&mut self, decision: &Decision, resets: &[Reset], metrics: &QueueMetrics) {
@@ -142,14 +210,16 @@ impl Worker {
         metrics.resets_sent(plan.refusal.reason, sent);
     }
 
-    /// Ids count from 1 when a queue is bound, so a higher first one tells of packets that nobody received.
-    fn requeue_missed(&mut self, metrics: &QueueMetrics, first: &Message) {
-        let missed = first.get_packet_id().saturating_sub(1);
-        if std::mem::take(&mut self.fresh)
-            && missed > 0
-            && let Err(error) = socket::requeue(&self.socket, self.number, missed)
-        {
-            self.survive(metrics, "calling back packets from before the start", &error);
+    /// Ids count on from 1 when a queue is bound, so one that is left out may be of a packet that nobody received: it meets
+    /// the kernel's rules again, before a verdict on those that came later speaks on it too. Or else it was lost, or let
+    /// through, for want of room; that is most of them, so it is asked only where something went wrong.
+    fn recall(&mut self, metrics: &QueueMetrics, id: u32) {
+        let expected = self.last_id.wrapping_add(1);
+        self.last_id = id;
+        if std::mem::take(&mut self.missing) && id != expected {
+            self.send_verdicts(metrics);
+            self.verdicts.repeat_up_to(id.wrapping_sub(1));
+            self.send_verdicts(metrics);
         }
     }
 
@@ -163,36 +233,13 @@ fn checksum(message: &Message) -> ChecksumState {
     if message.is_checksum_ready() { ChecksumState::Complete } else { ChecksumState::Partial }
 }
 
-/// Carries the decision out on the message. What is accepted keeps its bytes untouched, since bytes once borrowed for
-/// writing are all sent back.
-fn settle(decision: &Decision, message: &mut Message) -> ArrayVec<Reset, 2> {
+/// The mark that the packet gets, where it is another than it has.
+fn mark(decision: &Decision, before: u32) -> Option<u32> {
     let watched = decision.findings.is_some_and(|findings| findings.watched);
     let ours = if watched { marks::WATCHED } else { 0 };
-    let mark = message.get_nfmark() & !marks::PREFILTER | ours;
+    let mark = before & !marks::PREFILTER | ours;
     let mark = decision.mark.map_or(mark, |by_rule| by_rule.set(mark));
-    if mark != message.get_nfmark() {
-        message.set_nfmark(mark);
-    }
-    let cut = message.get_original_len() > message.get_payload().len();
-    let egress = match decision.verdict {
-        Verdict::Accept => {
-            message.set_verdict(nfq::Verdict::Accept);
-            return ArrayVec::new();
-        }
-        // The kernel would take the part for the whole and lose the rest.
-        Verdict::Strip(_) if cut => {
-            message.set_verdict(nfq::Verdict::Drop);
-            return ArrayVec::new();
-        }
-        Verdict::Strip(_) | Verdict::Reject(_) | Verdict::Drop => {
-            enforce(decision, message.get_payload_mut())
-        }
-    };
-    message.set_verdict(match egress.fate {
-        Fate::Unchanged | Fate::Rewritten => nfq::Verdict::Accept,
-        Fate::Lost => nfq::Verdict::Drop,
-    });
-    egress.resets
+    (mark != before).then_some(mark)
 }
 
 impl QueueError {

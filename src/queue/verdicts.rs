@@ -1,0 +1,249 @@
+//! Verdicts on their way to the kernel: gathered while packets still wait, and sent with one system call.
+//!
+//! A send costs about a microsecond, whatever is in it; and packets that the kernel accepts by one message (`NFQNL_MSG_VERDICT_BATCH`)
+//! spare it the parsing of the others. linux/netfilter/nfnetlink_queue.h has the shapes.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use arrayvec::ArrayVec;
+use rustix::net::{SendFlags, send};
+
+/// Verdicts that are held back at most: what a send costs is shared by so many, and the first of them waits for the decisions
+/// of the others, some tens of microseconds.
+pub(super) const GROUP_MAX: usize = 32;
+
+/// A header, the verdict and a mark.
+const MESSAGE_MAX: usize = 40;
+
+type Message = ArrayVec<u8, MESSAGE_MAX>;
+
+/// What the kernel shall do with a packet that it keeps (linux/netfilter.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Drop,
+    Accept,
+    Repeat,
+}
+
+impl Answer {
+    const fn number(self) -> u32 {
+        match self {
+            Self::Drop => 0,
+            Self::Accept => 1,
+            Self::Repeat => 4,
+        }
+    }
+}
+
+/// On whom a message speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// The packet with that id.
+    One(u32),
+    /// All that wait, up to that id.
+    UpTo(u32),
+}
+
+/// Packets in a row that are accepted with the same mark.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    mark: Option<u32>,
+    first: u32,
+    last: u32,
+}
+
+/// The verdicts of one queue that were not sent yet; send them before there are more than [`GROUP_MAX`].
+#[derive(Debug)]
+pub(super) struct Verdicts {
+    queue: u16,
+    messages: ArrayVec<Message, GROUP_MAX>,
+    run: Option<Run>,
+}
+
+impl Verdicts {
+    pub(super) const fn new(queue: u16) -> Self {
+        Self { queue, messages: ArrayVec::new_const(), run: None }
+    }
+
+    /// The packet goes on as it is, with that mark where one is given.
+    pub(super) fn accept(&mut self, id: u32, mark: Option<u32>) {
+        match &mut self.run {
+            Some(run) if run.mark == mark => run.last = id,
+            _ => {
+                self.end_run();
+                self.run = Some(Run { mark, first: id, last: id });
+            }
+        }
+    }
+
+    /// The packet is lost.
+    pub(super) fn drop(&mut self, id: u32) {
+        self.end_run();
+        self.say(Answer::Drop, Reach::One(id), None);
+    }
+
+    /// All packets up to that id meet the kernel's rules once more; nothing else may be held back then.
+    pub(super) fn repeat_up_to(&mut self, id: u32) {
+        self.say(Answer::Repeat, Reach::UpTo(id), None);
+    }
+
+    /// Sends what was gathered, in one system call; where the kernel does not take that, one by one.
+    ///
+    /// # Errors
+    /// When the socket does not take some of them singly either: the first such error, after all were tried.
+    pub(super) fn send(&mut self, socket: impl AsFd) -> io::Result<()> {
+        self.send_by(|bytes| Ok(send(&socket, bytes, SendFlags::empty()).map(drop)?))
+    }
+
+    fn send_by(&mut self, mut send: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        self.end_run();
+        let messages = std::mem::take(&mut self.messages);
+        let group: ArrayVec<u8, { GROUP_MAX * MESSAGE_MAX }> = messages.iter().flatten().copied().collect();
+        if group.is_empty() || send(&group).is_ok() {
+            return Ok(());
+        }
+        messages.iter().map(|message| send(message)).fold(Ok(()), Result::and)
+    }
+
+    fn end_run(&mut self) {
+        if let Some(Run { mark, first, last }) = self.run.take() {
+            let reach = if first == last { Reach::One(last) } else { Reach::UpTo(last) };
+            self.say(Answer::Accept, reach, mark);
+        }
+    }
+
+    fn say(&mut self, answer: Answer, reach: Reach, mark: Option<u32>) {
+        self.messages.push(message(self.queue, answer, reach, mark));
+    }
+}
+
+fn message(queue: u16, answer: Answer, reach: Reach, mark: Option<u32>) -> Message {
+    const VERDICT: u16 = 3 << 8 | 1; // NFNL_SUBSYS_QUEUE, NFQNL_MSG_VERDICT
+    const VERDICT_BATCH: u16 = 3 << 8 | 3; // NFNL_SUBSYS_QUEUE, NFQNL_MSG_VERDICT_BATCH
+    const REQUEST: u16 = 1; // NLM_F_REQUEST
+    const VERDICT_HDR: u16 = 2; // NFQA_VERDICT_HDR
+    const MARK: u16 = 3; // NFQA_MARK
+    let (kind, id) = match reach {
+        Reach::One(id) => (VERDICT, id),
+        Reach::UpTo(id) => (VERDICT_BATCH, id),
+    };
+    let len: u32 = if mark.is_some() { 40 } else { 32 };
+    let mut message = Message::new();
+    let mut put = |bytes: &[u8]| message.extend(bytes.iter().copied());
+    put(&len.to_ne_bytes());
+    put(&kind.to_ne_bytes());
+    put(&REQUEST.to_ne_bytes());
+    put(&[0; 8]); // sequence number, port
+    put(&[0; 2]); // nfgenmsg: family, version
+    put(&queue.to_be_bytes());
+    put(&12_u16.to_ne_bytes());
+    put(&VERDICT_HDR.to_ne_bytes());
+    put(&answer.number().to_be_bytes());
+    put(&id.to_be_bytes());
+    if let Some(mark) = mark {
+        put(&8_u16.to_ne_bytes());
+        put(&MARK.to_ne_bytes());
+        put(&mark.to_be_bytes());
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+
+    /// What the kernel would read: the answer, whether it is for all up to the id, the id and the mark.
+    fn read(mut bytes: &[u8]) -> Vec<(u32, bool, u32, Option<u32>)> {
+        let mut said = Vec::new();
+        while !bytes.is_empty() {
+            let len = usize::try_from(u32::from_ne_bytes(bytes[..4].try_into().unwrap())).unwrap();
+            let (message, rest) = bytes.split_at(len);
+            let word = |at: usize| u32::from_be_bytes(message[at..at + 4].try_into().unwrap());
+            assert_eq!(u16::from_be_bytes([message[18], message[19]]), 7);
+            said.push((word(24), message[4] == 3, word(28), (len == 40).then(|| word(36))));
+            bytes = rest;
+        }
+        said
+    }
+
+    fn sent(gather: impl FnOnce(&mut Verdicts)) -> Vec<(u32, bool, u32, Option<u32>)> {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        let mut verdicts = Verdicts::new(7);
+        gather(&mut verdicts);
+        verdicts.send(&ours).unwrap();
+        let mut bytes = [0; 4096];
+        let len = theirs.recv(&mut bytes).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        theirs.recv(&mut [0; 1]).unwrap_err();
+        read(&bytes[..len])
+    }
+
+    #[test]
+    fn a_packet_alone_has_its_own_verdict() {
+        assert_eq!(sent(|verdicts| verdicts.accept(9, None)), [(1, false, 9, None)]);
+        assert_eq!(sent(|verdicts| verdicts.accept(9, Some(5))), [(1, false, 9, Some(5))]);
+        assert_eq!(sent(|verdicts| verdicts.drop(9)), [(0, false, 9, None)]);
+    }
+
+    #[test]
+    fn a_run_of_accepts_is_one_message_and_order_is_kept() {
+        let said = sent(|verdicts| {
+            (1..=5).for_each(|id| verdicts.accept(id, None));
+            verdicts.drop(6);
+            (7..=8).for_each(|id| verdicts.accept(id, None));
+            (9..=11).for_each(|id| verdicts.accept(id, Some(3)));
+            verdicts.accept(12, None);
+        });
+        let expected = [
+            (1, true, 5, None),
+            (0, false, 6, None),
+            (1, true, 8, None),
+            (1, true, 11, Some(3)),
+            (1, false, 12, None),
+        ];
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn ids_that_wrap_round_are_still_a_run() {
+        let said =
+            sent(|verdicts| [u32::MAX, 0, 1].map(|id| verdicts.accept(id, None)).into_iter().collect());
+        assert_eq!(said, [(1, true, 1, None)]);
+    }
+
+    #[test]
+    fn a_full_group_fits() {
+        let mut verdicts = Verdicts::new(7);
+        for id in 1..=u32::try_from(GROUP_MAX).unwrap() {
+            verdicts.accept(id, Some(id));
+        }
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        verdicts.send(&ours).unwrap();
+        let mut bytes = [0; 4096];
+        let len = theirs.recv(&mut bytes).unwrap();
+        assert_eq!(read(&bytes[..len]).len(), GROUP_MAX);
+    }
+
+    #[test]
+    fn a_group_that_is_not_taken_goes_one_by_one() {
+        let mut verdicts = Verdicts::new(7);
+        verdicts.accept(1, None);
+        verdicts.drop(2);
+        verdicts.accept(3, None);
+        let mut taken = Vec::new();
+        let sent = verdicts.send_by(|bytes| {
+            let said = read(bytes);
+            // Neither the group nor the second one.
+            if said.len() > 1 || said[0].2 == 2 {
+                return Err(io::ErrorKind::OutOfMemory.into());
+            }
+            taken.extend(said);
+            Ok(())
+        });
+        assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::OutOfMemory);
+        assert_eq!(taken, [(1, false, 1, None), (1, false, 3, None)]);
+    }
+}
