@@ -171,6 +171,9 @@ fn bind(config: &Config) -> anyhow::Result<Vec<Worker>> {
         number,
         fail_open: !config.fail_closed,
         packets_max: config.queue_packets_max(),
+        copy_bytes: config
+            .capture()
+            .map_or(0, |capture| u16::try_from(capture.snap_bytes).unwrap_or(u16::MAX)),
     };
     Ok(config.queues().map(|number| Worker::bind(options(number))).collect::<Result<_, _>>()?)
 }

@@ -5,12 +5,14 @@ mod interfaces;
 mod resets;
 mod report;
 mod verdicts;
+mod whole;
 mod worker;
 mod kernel;
 
 use std::io;
 
 pub use kernel::{KernelQueue, kernel_queues};
+pub use whole::whole_queue;
 pub use worker::Worker;
 
 /// Packets that may wait in the kernel for a verdict. Measured: 1024 costs less a packet than 8192, and it bounds what
@@ -26,6 +28,8 @@ pub struct QueueOptions {
     pub fail_open: bool,
     /// Packets that may wait for a verdict; [`PACKETS_MAX`] unless there is a reason.
     pub packets_max: u32,
+    /// Bytes that somebody wants of each packet beside its headers, which are always handed over; copying them costs.
+    pub copy_bytes: u16,
 }
 
 /// Why a queue cannot be served.

@@ -9,13 +9,14 @@ use arrayvec::ArrayVec;
 use nfq::{Message, Queue};
 use rustix::io::Errno;
 
-use crate::engine::{Decision, Engine, Fate, Ingress, Verdict, enforce};
+use crate::engine::{Decision, Egress, Engine, Fate, Ingress, Verdict, enforce};
 use crate::evidence::Collector;
 use crate::metrics::QueueMetrics;
 use crate::queue::interfaces::Interfaces;
 use crate::queue::report::Report;
 use crate::queue::resets::ResetSockets;
 use crate::queue::verdicts::{GROUP_MAX, Verdicts};
+use crate::queue::whole::{Awaited, HEAD_BYTES, WHOLE_BYTES, whole_queue};
 use crate::queue::{QueueError, QueueOptions, kernel_queues, socket};
 use crate::wire::edit::ChecksumState;
 use crate::wire::reset::Reset;
@@ -31,9 +32,6 @@ enum Wait {
     No,
 }
 
-/// Whole packets: nfq's copy range.
-const COPY_BYTES: u16 = u16::MAX;
-
 /// Serves one queue.
 pub struct Worker {
     number: u16,
@@ -44,6 +42,7 @@ pub struct Worker {
     report: Report,
     evidence: Option<Collector>,
     verdicts: Verdicts,
+    awaited: Awaited,
     /// The packet that was received last.
     last_id: u32,
     /// Packets may wait in the kernel that nobody received: those queued while the queue was configured, or behind an error.
@@ -64,15 +63,23 @@ impl Worker {
     /// When the queue is somebody else's, a capability is missing, or the kernel cannot queue.
     pub fn bind(options: QueueOptions) -> Result<Self, QueueError> {
         let number = options.number;
-        let setup = |step| move |source| QueueError::Setup { number, step, source };
         let resets = ResetSockets::open()?;
         let (mut queue, socket) = socket::open().map_err(|source| QueueError::unopened(number, source))?;
-        socket::tune(&socket).map_err(setup("socket options"))?;
-        queue.bind(number).map_err(|source| QueueError::unbound(number, source))?;
-        queue.set_copy_range(number, COPY_BYTES).map_err(setup("copy range"))?;
-        queue.set_recv_gso(number, true).map_err(setup("GSO"))?;
-        queue.set_fail_open(number, options.fail_open).map_err(setup("fail-open"))?;
-        queue.set_queue_max_len(number, options.packets_max).map_err(setup("queue length"))?;
+        socket::tune(&socket).map_err(|source| QueueError::Setup {
+            number,
+            step: "socket options",
+            source,
+        })?;
+        // What is to be rewritten never goes on as it is.
+        let whole = QueueOptions {
+            number: whole_queue(number),
+            fail_open: false,
+            copy_bytes: WHOLE_BYTES,
+            ..options
+        };
+        for options in [options, whole] {
+            configure(&mut queue, options)?;
+        }
         Ok(Self {
             number,
             queue,
@@ -82,6 +89,7 @@ impl Worker {
             report: Report::new(),
             evidence: None,
             verdicts: Verdicts::new(number),
+            awaited: Awaited::default(),
             last_id: 0,
             missing: true,
         })
@@ -102,8 +110,10 @@ impl Worker {
         }
         let until = clock::now().after(DRAIN_MAX);
         while self.burst(engine, metrics, Wait::No) && clock::now() < until {}
-        if let Err(error) = self.queue.unbind(self.number) {
-            self.report.error(clock::now(), "unbinding the queue", &error);
+        for number in [self.number, whole_queue(self.number)] {
+            if let Err(error) = self.queue.unbind(number) {
+                self.report.error(clock::now(), "unbinding the queue", &error);
+            }
         }
     }
 
@@ -131,7 +141,12 @@ impl Worker {
     }
 
     fn answer(&mut self, engine: &Engine, metrics: &QueueMetrics, message: Message) {
-        self.recall(metrics, message.get_packet_id());
+        let first_look = message.get_queue_num() == self.number;
+        if first_look {
+            self.recall(metrics, message.get_packet_id());
+        } else if let Some(decision) = self.awaited.take(message.get_payload()) {
+            return self.settle(metrics, &decision, message);
+        }
         let began = clock::now();
         let ingress = Ingress {
             input: self.interfaces.name(began, &self.socket, message.get_indev()),
@@ -140,56 +155,60 @@ impl Worker {
             checksum: checksum(&message),
         };
         let decision = engine.decide(began, &ingress, message.get_payload());
+        let cut = first_look && is_cut(&message);
+        if cut && decision.findings.is_none() {
+            return self.see_whole(metrics, message);
+        }
         metrics.record(&decision, clock::now().since(began));
         if let Some(evidence) = &self.evidence {
             evidence.offer(&decision, &ingress, message.get_payload(), message.get_original_len());
         }
-
-        let resets = self.settle(metrics, &decision, message);
-        self.reset(&decision, &resets, metrics);
         self.report.decision(began, &decision);
+        if cut && matches!(decision.verdict, Verdict::Strip(_)) {
+            self.awaited.push(message.get_payload(), decision);
+            return self.see_whole(metrics, message);
+        }
+        self.settle(metrics, &decision, message);
     }
 
-    /// Carries the decision out: what keeps its bytes is answered with the others, what was rewritten at once, behind those
-    /// that came before it.
-    fn settle(
-        &mut self,
-        metrics: &QueueMetrics,
-        decision: &Decision,
-        mut message: Message,
-    ) -> ArrayVec<Reset, 2> {
+    /// Carries the decision out: what keeps its bytes is answered with the others, what was rewritten at once.
+    fn settle(&mut self, metrics: &QueueMetrics, decision: &Decision, mut message: Message) {
         let id = message.get_packet_id();
+        let first_look = message.get_queue_num() == self.number;
         let mark = mark(decision, message.get_nfmark());
-        let cut = message.get_original_len() > message.get_payload().len();
         let egress = match decision.verdict {
-            Verdict::Accept => {
-                self.verdicts.accept(id, mark);
-                return ArrayVec::new();
-            }
+            Verdict::Accept => Egress { fate: Fate::Unchanged, resets: ArrayVec::new() },
             // The kernel would take the part for the whole and lose the rest.
-            Verdict::Strip(_) if cut => {
-                self.verdicts.drop(id);
-                return ArrayVec::new();
-            }
+            Verdict::Strip(_) if is_cut(&message) => Egress { fate: Fate::Lost, resets: ArrayVec::new() },
             Verdict::Strip(_) | Verdict::Reject(_) | Verdict::Drop => {
                 enforce(decision, message.get_payload_mut())
             }
         };
         match egress.fate {
-            Fate::Unchanged => self.verdicts.accept(id, mark),
-            Fate::Lost => self.verdicts.drop(id),
-            Fate::Rewritten => {
-                self.send_verdicts(metrics);
-                message.set_verdict(nfq::Verdict::Accept);
+            Fate::Unchanged if first_look => self.verdicts.accept(id, mark),
+            Fate::Lost if first_look => self.verdicts.drop(id),
+            fate @ (Fate::Unchanged | Fate::Rewritten | Fate::Lost) => {
                 if let Some(mark) = mark {
                     message.set_nfmark(mark);
                 }
-                if let Err(error) = self.queue.verdict(message) {
-                    self.survive(metrics, "sending a verdict", &error);
-                }
+                let verdict = if fate == Fate::Lost { nfq::Verdict::Drop } else { nfq::Verdict::Accept };
+                self.answer_alone(metrics, message, verdict);
             }
         }
-        egress.resets
+        self.reset(decision, &egress.resets, metrics);
+    }
+
+    fn see_whole(&mut self, metrics: &QueueMetrics, message: Message) {
+        self.answer_alone(metrics, message, nfq::Verdict::Queue(whole_queue(self.number)));
+    }
+
+    /// Answers one packet, behind those that came before it.
+    fn answer_alone(&mut self, metrics: &QueueMetrics, mut message: Message, verdict: nfq::Verdict) {
+        self.send_verdicts(metrics);
+        message.set_verdict(verdict);
+        if let Err(error) = self.queue.verdict(message) {
+            self.survive(metrics, "sending a verdict", &error);
+        }
     }
 
     fn send_verdicts(&mut self, metrics: &QueueMetrics) {
@@ -227,6 +246,21 @@ impl Worker {
         metrics.queue_error();
         self.report.error(clock::now(), step, error);
     }
+}
+
+/// The kernel handed over a part of it.
+fn is_cut(message: &Message) -> bool {
+    message.get_original_len() > message.get_payload().len()
+}
+
+fn configure(queue: &mut Queue, options: QueueOptions) -> Result<(), QueueError> {
+    let QueueOptions { number, fail_open, packets_max, copy_bytes } = options;
+    let setup = |step| move |source| QueueError::Setup { number, step, source };
+    queue.bind(number).map_err(|source| QueueError::unbound(number, source))?;
+    queue.set_copy_range(number, copy_bytes.max(HEAD_BYTES)).map_err(setup("copy range"))?;
+    queue.set_recv_gso(number, true).map_err(setup("GSO"))?;
+    queue.set_fail_open(number, fail_open).map_err(setup("fail-open"))?;
+    queue.set_queue_max_len(number, packets_max).map_err(setup("queue length"))
 }
 
 fn checksum(message: &Message) -> ChecksumState {

@@ -1,0 +1,157 @@
+//! What each mode queues, and what becomes of it.
+
+use std::time::Duration;
+
+use mpgate::attach::{Hook, QueueMode};
+use mpgate::marks;
+use socket2::Protocol;
+
+use crate::netns::{inside, run_in, wait};
+use crate::world::{
+    BULK, Gate, Listener, Place, QUEUE, SERVER, World, connect, mptcp_counter, plan, queued, send,
+};
+
+fn check_mode(mode: QueueMode, tcp: impl Fn(u64) -> bool, mptcp: impl Fn(u64) -> bool) {
+    let Some(world) = World::new() else { return };
+    let router = world.router();
+    let _gate = Gate::start(&router, QUEUE);
+    let attached = inside(&router, || plan(Hook::Forward, mode).install()).unwrap();
+    for family in SERVER {
+        let before = queued(&router).0;
+        assert_eq!(world.transfer(family, Protocol::TCP, BULK).unwrap(), BULK);
+        let plain = queued(&router).0 - before;
+        assert!(tcp(plain), "{mode:?} {family}: {plain} packets of plain TCP were queued");
+
+        assert_eq!(world.transfer(family, Protocol::MPTCP, BULK).unwrap(), BULK);
+        let multipath = queued(&router).0 - before - plain;
+        assert!(mptcp(multipath), "{mode:?} {family}: {multipath} packets of MPTCP were queued");
+    }
+    assert_eq!(mptcp_counter(&world.client(), "MPCapableSYNACKRX"), 2, "MPTCP got through, in both families");
+    inside(&router, || attached.detach()).unwrap();
+}
+
+#[test]
+fn control_queues_a_handful_of_a_bulk_transfer_and_no_plain_tcp() {
+    check_mode(QueueMode::Control, |tcp| tcp == 0, |mptcp| (3..=20).contains(&mptcp));
+}
+
+#[test]
+fn strict_queues_all_mptcp_and_no_plain_tcp() {
+    check_mode(QueueMode::Strict, |tcp| tcp == 0, |mptcp| mptcp > 100);
+}
+
+#[test]
+fn all_queues_all_tcp() {
+    check_mode(QueueMode::All, |tcp| tcp > 100, |mptcp| mptcp > 100);
+}
+
+#[test]
+fn a_host_that_guards_itself_is_reached_in_every_mode() {
+    let Some(world) = World::new() else { return };
+    let server = world.server();
+    let _gate = Gate::start(&server, QUEUE);
+    for hook in [Hook::Input, Hook::Output, Hook::Host] {
+        for mode in [QueueMode::Control, QueueMode::Strict, QueueMode::All] {
+            let attached = inside(&server, || plan(hook, mode).install()).unwrap();
+            for family in SERVER {
+                let before = queued(&server).0;
+                assert_eq!(world.transfer(family, Protocol::MPTCP, 1 << 20).unwrap(), 1 << 20);
+                assert!(queued(&server).0 > before, "{hook:?} {mode:?} {family} queued nothing");
+            }
+            inside(&server, || attached.detach()).unwrap();
+        }
+    }
+    assert_eq!(mptcp_counter(&world.client(), "MPCapableSYNACKRX"), 18);
+}
+
+/// Marks SYNs as the gate marks what it watches; of a plain connection then the SYN/ACK and both FINs are queued.
+fn check_watched(hook: Hook, watcher: impl Fn(&World) -> String) {
+    let Some(world) = World::new() else { return };
+    let ns = watcher(&world);
+    let _gate = Gate::start(&ns, QUEUE);
+    let attached = inside(&ns, || plan(hook, QueueMode::Control).install()).unwrap();
+    let before = queued(&ns).0;
+    world.transfer(SERVER[0], Protocol::TCP, 1 << 20).unwrap();
+    assert_eq!(queued(&ns).0, before, "a plain connection is not watched");
+    let bit = format!("{:#x}/{0:#x}", marks::WATCHED);
+    for family in ["iptables", "ip6tables"] {
+        run_in(&ns, &format!("{family} -w 5 -t mangle -A PREROUTING -p tcp --syn -j MARK --set-xmark {bit}"));
+    }
+    for family in SERVER {
+        let before = queued(&ns).0;
+        world.transfer(family, Protocol::TCP, 1 << 20).unwrap();
+        wait(Duration::from_millis(50));
+        assert_eq!(queued(&ns).0 - before, 3, "{hook:?} {family}");
+    }
+    inside(&ns, || attached.detach()).unwrap();
+}
+
+#[test]
+fn the_answer_and_the_ends_of_a_watched_connection_are_queued_on_a_router() {
+    check_watched(Hook::Forward, World::router);
+}
+
+#[test]
+fn the_answer_and_the_ends_of_a_watched_connection_are_queued_on_a_host() {
+    check_watched(Hook::Host, World::server);
+}
+
+/// A server that does not speak MPTCP: its plain SYN/ACK and both FINs come too, by the mark that the verdict on the SYN
+/// left on the connection.
+fn check_fallback(hook: Hook, watcher: impl Fn(&World) -> String) {
+    let Some(world) = World::new() else { return };
+    let ns = watcher(&world);
+    let gate = Gate::start(&ns, QUEUE);
+    let attached = inside(&ns, || plan(hook, QueueMode::Control).install()).unwrap();
+    for (family, seen) in SERVER.into_iter().zip([1.0, 2.0]) {
+        let before = queued(&ns).0;
+        let listener = Listener::start(&world.server(), family, Protocol::TCP);
+        let client =
+            connect(&world.client(), listener.addr, Protocol::MPTCP, Duration::from_secs(3)).unwrap();
+        assert_eq!(send(client, 1 << 20).unwrap(), 1 << 20);
+        wait(Duration::from_millis(50));
+        assert_eq!(queued(&ns).0 - before, 4, "{hook:?} {family}: SYN, SYN/ACK, FIN, FIN");
+        assert_eq!(gate.counted("mpgate_fallbacks_total{cause=\"plain_answer\"}"), seen, "{hook:?} {family}");
+    }
+    inside(&ns, || attached.detach()).unwrap();
+}
+
+#[test]
+fn a_fallback_is_seen_on_a_router() {
+    check_fallback(Hook::Forward, World::router);
+}
+
+#[test]
+fn a_fallback_is_seen_on_a_server() {
+    check_fallback(Hook::Host, World::server);
+}
+
+#[test]
+fn a_fallback_is_seen_on_a_client() {
+    check_fallback(Hook::Host, World::client);
+}
+
+/// The client's own packets leave without a checksum, which a rewrite has to fill in: wrong, and nothing connects.
+#[test]
+fn what_is_stripped_arrives_as_plain_tcp_wherever_the_gate_stands() {
+    const STRIP_ALL: &str = "[[rule]]\nname = \"plain\"\noption = \"mp_capable\"\naction = \"strip\"\n";
+    let places: [Place; 4] = [
+        (Hook::Forward, World::router),
+        (Hook::Output, World::client),
+        (Hook::Input, World::server),
+        (Hook::Host, World::server),
+    ];
+    for (hook, place) in places {
+        let Some(world) = World::new() else { return };
+        let ns = place(&world);
+        let gate = Gate::with_rules(&ns, QUEUE, STRIP_ALL);
+        let attached = inside(&ns, || plan(hook, QueueMode::Control).install()).unwrap();
+        for family in SERVER {
+            assert_eq!(world.transfer(family, Protocol::MPTCP, BULK).unwrap(), BULK, "{hook:?} {family}");
+        }
+        assert_eq!(gate.counted("mpgate_verdicts_total{reason=\"rule\",verdict=\"strip\"}"), 2.0, "{hook:?}");
+        assert_eq!(mptcp_counter(&world.client(), "MPCapableSYNTX"), 2, "{hook:?}");
+        assert_eq!(mptcp_counter(&world.client(), "MPCapableSYNACKRX"), 0, "{hook:?}");
+        inside(&ns, || attached.detach()).unwrap();
+    }
+}

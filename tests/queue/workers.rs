@@ -1,0 +1,128 @@
+//! Workers that start, end and are killed.
+
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use mpgate::attach::{Hook, QueueMode};
+use mpgate::queue::{QueueError, Worker, kernel_queues};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::joins::join_syn;
+use crate::netns::{inside, wait};
+use crate::world::{BULK, Gate, QUEUE, SERVER, World, options, plan, queued};
+
+/// In the environment of a worker that is a process of its own: its namespace and queue.
+const WORKER_PROCESS: &str = "MPGATE_TESTS_WORKER";
+
+#[test]
+fn a_queue_number_in_use_is_told_of_and_harms_nobody() {
+    let Some(world) = World::new() else { return };
+    let ns = world.router();
+    let _gate = Gate::start(&ns, QUEUE);
+    let error = inside(&ns, || Worker::bind(options(QUEUE))).unwrap_err();
+    assert!(matches!(error, QueueError::InUse { number: QUEUE, port } if port > 0), "{error}");
+    assert_eq!(inside(&ns, kernel_queues).unwrap().len(), 2, "one for heads, one for whole packets");
+    let _another = Gate::start(&ns, QUEUE + 1);
+    assert_eq!(inside(&ns, kernel_queues).unwrap().len(), 4);
+}
+
+/// The worker of the tests that kill one; alone it does nothing.
+#[test]
+fn worker_process() {
+    let Ok(ns) = std::env::var(WORKER_PROCESS) else { return };
+    let _gate = Gate::start(&ns, QUEUE);
+    wait(Duration::from_secs(60));
+}
+
+/// A worker that can be killed, and is at the latest with this value.
+struct WorkerProcess(Child);
+
+impl WorkerProcess {
+    fn start(ns: &str) -> Self {
+        let worker = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "workers::worker_process"])
+            .env(WORKER_PROCESS, ns)
+            .stdout(Stdio::null())
+            .spawn();
+        let worker = Self(worker.unwrap());
+        let bound = (0..100).any(|_| {
+            wait(Duration::from_millis(50));
+            !inside(ns, kernel_queues).unwrap().is_empty()
+        });
+        assert!(bound, "the worker did not bind its queue");
+        worker
+    }
+}
+
+impl Drop for WorkerProcess {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_killed_worker_leaves_no_packet_stuck_and_the_next_one_takes_over() {
+    let Some(world) = World::new() else { return };
+    let ns = world.router();
+    let attached = inside(&ns, || plan(Hook::Forward, QueueMode::All).install()).unwrap();
+    for family in SERVER {
+        let worker = WorkerProcess::start(&ns);
+        thread::scope(|scope| {
+            let transfer = scope.spawn(|| world.transfer(family, Protocol::MPTCP, 64 << 20));
+            wait(Duration::from_millis(60));
+            drop(worker);
+            assert_eq!(transfer.join().unwrap().unwrap(), 64 << 20, "{family}");
+        });
+        assert_eq!(inside(&ns, kernel_queues).unwrap(), [], "the kernel gave the queue up");
+        let _gate = Gate::start(&ns, QUEUE);
+        assert_eq!(world.transfer(family, Protocol::MPTCP, BULK).unwrap(), BULK);
+        assert!(all_answered(&ns), "{} packets wait for ever", queued(&ns).1);
+    }
+    inside(&ns, || attached.detach()).unwrap();
+}
+
+#[test]
+fn a_worker_that_starts_under_load_leaves_no_packet_stuck() {
+    let Some(world) = World::new() else { return };
+    let ns = world.router();
+    let attached = inside(&ns, || plan(Hook::Forward, QueueMode::All).install()).unwrap();
+    for _ in 0..20 {
+        let stop = AtomicBool::new(false);
+        let _gate = thread::scope(|scope| {
+            scope.spawn(|| flood(&world.client(), &stop));
+            wait(Duration::from_millis(30));
+            let gate = Gate::start(&ns, QUEUE);
+            wait(Duration::from_millis(30));
+            stop.store(true, Ordering::Relaxed);
+            gate
+        });
+        let answered = all_answered(&ns);
+        let (all, waiting) = queued(&ns);
+        assert!(answered, "{waiting} of {all} packets wait for ever");
+        assert!(all > 0, "nothing was queued");
+    }
+    inside(&ns, || attached.detach()).unwrap();
+}
+
+/// Whether no packet waits any more, within two seconds.
+fn all_answered(ns: &str) -> bool {
+    (0..100).any(|_| {
+        wait(Duration::from_millis(20));
+        queued(ns).1 == 0
+    })
+}
+
+/// Sends SYNs as fast as a core can.
+fn flood(ns: &str, stop: &AtomicBool) {
+    let (src, dst) = ("10.0.1.2".parse().unwrap(), SERVER[0].parse().unwrap());
+    let sender = inside(ns, || Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(255)))).unwrap();
+    let (packet, to) = (join_syn(src, dst), SocketAddr::new(dst, 0).into());
+    while !stop.load(Ordering::Relaxed) {
+        // A full device drops some; that is not what is tried here.
+        sender.send_to(&packet, &to).unwrap_or_default();
+    }
+}
