@@ -8,6 +8,8 @@ mod netns;
 mod attaching;
 mod joins;
 mod modes;
+mod overload;
 mod rewriting;
+mod spreading;
 mod workers;
 mod world;

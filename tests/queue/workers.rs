@@ -109,20 +109,22 @@ fn a_worker_that_starts_under_load_leaves_no_packet_stuck() {
 }
 
 /// Whether no packet waits any more, within two seconds.
-fn all_answered(ns: &str) -> bool {
+pub(crate) fn all_answered(ns: &str) -> bool {
     (0..100).any(|_| {
         wait(Duration::from_millis(20));
         queued(ns).1 == 0
     })
 }
 
-/// Sends SYNs as fast as a core can.
-fn flood(ns: &str, stop: &AtomicBool) {
+/// Sends SYNs as fast as a core can, and says how many left.
+pub(crate) fn flood(ns: &str, stop: &AtomicBool) -> u64 {
     let (src, dst) = ("10.0.1.2".parse().unwrap(), SERVER[0].parse().unwrap());
     let sender = inside(ns, || Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(255)))).unwrap();
     let (packet, to) = (join_syn(src, dst), SocketAddr::new(dst, 0).into());
+    let mut sent = 0;
     while !stop.load(Ordering::Relaxed) {
         // A full device drops some; that is not what is tried here.
-        sender.send_to(&packet, &to).unwrap_or_default();
+        sent += u64::from(sender.send_to(&packet, &to).is_ok());
     }
+    sent
 }

@@ -190,11 +190,11 @@ pub(crate) fn send(mut client: TcpStream, bytes: usize) -> io::Result<usize> {
     Ok(usize::try_from(u64::from_be_bytes(said)).unwrap())
 }
 
-/// A worker in a thread of its own, stopped with this value.
+/// Workers in threads of their own, stopped with this value.
 pub(crate) struct Gate {
     pub(crate) metrics: Arc<Metrics>,
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Gate {
@@ -203,17 +203,27 @@ impl Gate {
     }
 
     pub(crate) fn with_rules(ns: &str, number: u16, text: &str) -> Self {
+        Self::with_queues(ns, &[number], text)
+    }
+
+    /// A worker a queue, and one memory.
+    pub(crate) fn with_queues(ns: &str, numbers: &[u16], text: &str) -> Self {
+        let options: Vec<_> = numbers.iter().map(|&number| options(number)).collect();
+        Self::with_options(ns, &options, text)
+    }
+
+    pub(crate) fn with_options(ns: &str, queues: &[QueueOptions], text: &str) -> Self {
         let source = Source { path: "test.toml".to_owned(), text: text.to_owned() };
         let (rules, _warnings) = rules::compile(&[source]).unwrap();
-        let worker = inside(ns, || Worker::bind(options(number))).expect("the queue can be bound");
-        let stop = Arc::new(AtomicBool::new(false));
-        let metrics = Arc::new(Metrics::default());
-        let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&metrics));
-        let thread = thread::spawn(move || {
-            let engine = Engine::new(rules, Limits::default(), Mode::Enforce);
-            worker.run(&engine, &counted.queue(number), &stopped);
-        });
-        Self { metrics, stop, thread: Some(thread) }
+        let engine = Arc::new(Engine::new(rules, Limits::default(), Mode::Enforce));
+        let (stop, metrics) = (Arc::new(AtomicBool::new(false)), Arc::new(Metrics::default()));
+        let start = |&options: &QueueOptions| {
+            let worker = inside(ns, || Worker::bind(options)).expect("the queue can be bound");
+            let (engine, stop, counted) =
+                (Arc::clone(&engine), Arc::clone(&stop), metrics.queue(options.number));
+            thread::spawn(move || worker.run(&engine, &counted, &stop))
+        };
+        Self { threads: queues.iter().map(start).collect(), metrics, stop }
     }
 
     /// The sum of all series whose name and labels start so.
@@ -227,9 +237,7 @@ impl Gate {
 impl Drop for Gate {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            thread.join().unwrap();
-        }
+        self.threads.drain(..).for_each(|thread| thread.join().unwrap());
     }
 }
 
