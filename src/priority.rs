@@ -1,6 +1,9 @@
 //! Packets come first: which threads get the processor before others, and which stay out of their way.
 
+use std::io;
+
 use rustix::process::setpriority_process;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use thread_priority::unix::{RealtimeThreadSchedulePolicy, ThreadSchedulePolicy};
 use thread_priority::{ThreadPriority, set_thread_priority_and_policy, thread_native_id};
 
@@ -33,11 +36,44 @@ impl Precedence {
     }
 }
 
+/// Keeps this thread on one of the processors that it may run on: the nth, round and round.
+///
+/// # Errors
+/// When the system does not say which, or does not let us.
+pub fn pin(nth: usize) -> io::Result<()> {
+    let allowed = sched_getaffinity(None)?;
+    let processors = (0..CpuSet::MAX_CPU).filter(|processor| allowed.is_set(*processor));
+    let count = processors.clone().count().max(1);
+    let mut own = CpuSet::new();
+    processors.skip(nth % count).take(1).for_each(|processor| own.set(processor));
+    Ok(sched_setaffinity(None, &own)?)
+}
+
 /// Gives this thread the lowest priority: a worker that has a packet takes the processor from it at once, so that packets
 /// wait for no rule and no file, on a machine with one processor too. The other way round these come some milliseconds later.
 pub fn yield_to_workers() {
     // To Linux a thread is a process here: it is only this thread's priority.
     if let Err(error) = setpriority_process(None, NICEST) {
         tracing::warn!("a thread for rules or files has the priority of the workers: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pinned_thread_runs_on_one_processor_and_they_take_turns() {
+        let count = usize::try_from(sched_getaffinity(None).unwrap().count()).unwrap();
+        let own = |nth| {
+            let pinned = move || {
+                pin(nth).unwrap();
+                sched_getaffinity(None).unwrap()
+            };
+            std::thread::spawn(pinned).join().unwrap()
+        };
+        assert!((0..count).all(|nth| own(nth).count() == 1));
+        assert!(own(0) == own(count));
+        assert!(count < 2 || own(0) != own(1));
     }
 }

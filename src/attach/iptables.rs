@@ -133,8 +133,10 @@ fn queueing(plan: &Plan) -> Vec<String> {
     } else {
         format!("--queue-balance {}:{}", plan.first_queue, plan.last_queue)
     };
+    // One queue has nothing to spread, and iptables says so.
+    let fanout = if plan.fanout && plan.first_queue != plan.last_queue { " --queue-cpu-fanout" } else { "" };
     let bypass = if plan.bypass { " --queue-bypass" } else { "" };
-    let queue = format!("-j NFQUEUE {queues}{bypass}");
+    let queue = format!("-j NFQUEUE {queues}{fanout}{bypass}");
     let own_resets_pass = format!("-m mark --mark {} -j RETURN", masked(marks::RESET));
     match plan.mode {
         QueueMode::All => vec![own_resets_pass, queue],

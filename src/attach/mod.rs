@@ -56,6 +56,9 @@ pub struct Plan {
     pub first_queue: u16,
     /// The last one; not below the first.
     pub last_queue: u16,
+    /// The processor that a packet arrives on chooses the queue, not its flow: both directions of a flow may then meet
+    /// different workers, which the gate bears.
+    pub fanout: bool,
     /// Packets pass while nobody serves their queue, instead of being lost.
     pub bypass: bool,
     /// The tool; `None` takes nftables where the kernel has its `queue` statement, else iptables.
@@ -156,9 +159,10 @@ impl Plan {
         } else {
             format!("{}-{}", self.first_queue, self.last_queue)
         };
+        let fanout = if self.fanout { " --fanout" } else { "" };
         let closed = if self.bypass { "" } else { " --fail-closed" };
         format!(
-            "mpgate attach --hook {} --mode {} --queue {queue} --backend {}{closed}",
+            "mpgate attach --hook {} --mode {} --queue {queue} --backend {}{fanout}{closed}",
             word(&self.hook),
             word(&self.mode),
             word(&backend),

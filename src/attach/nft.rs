@@ -66,7 +66,12 @@ fn chosen(mode: QueueMode, then: &str) -> String {
 }
 
 fn queue_statement(plan: &Plan) -> String {
-    let flags = if plan.bypass { " flags bypass" } else { "" };
+    let flags = match (plan.bypass, plan.fanout) {
+        (true, true) => " flags bypass,fanout",
+        (true, false) => " flags bypass",
+        (false, true) => " flags fanout",
+        (false, false) => "",
+    };
     if plan.first_queue == plan.last_queue {
         format!("queue{flags} to {}", plan.first_queue)
     } else {

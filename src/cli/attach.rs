@@ -30,6 +30,9 @@ pub(super) struct AttachArgs {
     /// The queue, or the queues that share the load.
     #[arg(long, value_name = "N|A-B", default_value = "0")]
     queue: Queues,
+    /// The processor that a packet arrives on chooses the queue, instead of its flow.
+    #[arg(long)]
+    fanout: bool,
     /// By which tool; nft where this kernel's nftables can queue, else iptables.
     #[arg(long, value_enum)]
     backend: Option<Backend>,
@@ -57,6 +60,7 @@ pub(super) fn attach(args: &AttachArgs) -> anyhow::Result<ExitCode> {
         mode: args.mode,
         first_queue,
         last_queue,
+        fanout: args.fanout,
         bypass: !args.fail_closed,
         backend: args.backend,
     };

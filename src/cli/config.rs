@@ -12,6 +12,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Deserializer};
 
 use crate::attach::{Backend, Hook, QueueMode};
+use crate::cli::workers::Place;
 use crate::evidence::Settings;
 use crate::priority::Precedence;
 use crate::queue::PACKETS_MAX;
@@ -55,6 +56,10 @@ pub(super) struct Config {
     #[serde(deserialize_with = "word")]
     pub(super) mode: Option<QueueMode>,
 
+    /// The processor that a packet arrives on chooses among the queues of --attach, instead of its flow
+    #[arg(long)]
+    pub(super) fanout: bool,
+
     /// By which tool --attach does it [default: the one that works here]
     #[arg(long)]
     #[serde(deserialize_with = "word")]
@@ -79,6 +84,10 @@ pub(super) struct Config {
     /// Let packets wait for other programs, instead of giving the workers a real-time priority
     #[arg(long)]
     pub(super) ordinary_priority: bool,
+
+    /// Keep each worker on a processor of its own, in turn
+    #[arg(long)]
+    pub(super) pin: bool,
 
     /// The form of the log on standard error; RUST_LOG chooses how much [default: text]
     #[arg(long)]
@@ -187,12 +196,14 @@ impl Config {
             queue: self.queue.or(below.queue),
             attach: self.attach.or(below.attach),
             mode: self.mode.or(below.mode),
+            fanout: self.fanout || below.fanout,
             backend: self.backend.or(below.backend),
             observe: self.observe || below.observe,
             listen: self.listen.or(below.listen),
             fail_closed: self.fail_closed || below.fail_closed,
             queue_packets: self.queue_packets.or(below.queue_packets),
             ordinary_priority: self.ordinary_priority || below.ordinary_priority,
+            pin: self.pin || below.pin,
             log: self.log.or(below.log),
             limits: below.limits,
             capture: below.capture,
@@ -229,9 +240,10 @@ impl Config {
         first..=last
     }
 
-    /// When packets get the processor.
-    pub(super) fn precedence(&self) -> Precedence {
-        if self.ordinary_priority { Precedence::Ordinary } else { Precedence::Realtime }
+    /// When the workers get a processor, and which.
+    pub(super) fn place(&self) -> Place {
+        let precedence = if self.ordinary_priority { Precedence::Ordinary } else { Precedence::Realtime };
+        Place { precedence, pinned: self.pin }
     }
 
     /// How many packets may wait in a queue.

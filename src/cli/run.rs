@@ -97,7 +97,7 @@ async fn gate(config: &Config) -> anyhow::Result<()> {
         let listener = serve::listen(addr).await?;
         tokio::spawn(serve::serve(listener, Arc::clone(&site)));
     }
-    let mut workers = Workers::start(config.queues(), bound, &engine, &metrics, config.precedence())
+    let mut workers = Workers::start(config.queues(), bound, &engine, &metrics, config.place())
         .context("cannot start a thread")?;
     let attached = plan(config).map(|plan| plan.install()).transpose()?;
 
@@ -191,8 +191,8 @@ fn record(settings: Settings, metrics: &Metrics, workers: &mut [Worker]) -> anyh
 
 fn plan(config: &Config) -> Option<Plan> {
     let Some(hook) = config.attach else {
-        if config.mode.is_some() || config.backend.is_some() {
-            tracing::warn!("mode and backend say how to attach; without --attach they mean nothing");
+        if config.mode.is_some() || config.backend.is_some() || config.fanout {
+            tracing::warn!("mode, backend and fanout say how to attach; without --attach they mean nothing");
         }
         return None;
     };
@@ -201,6 +201,7 @@ fn plan(config: &Config) -> Option<Plan> {
         mode: config.mode.unwrap_or(QueueMode::Control),
         first_queue: *config.queues().start(),
         last_queue: *config.queues().end(),
+        fanout: config.fanout,
         bypass: !config.fail_closed,
         backend: config.backend,
     })

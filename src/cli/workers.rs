@@ -10,8 +10,16 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use crate::engine::Engine;
 use crate::metrics::Metrics;
-use crate::priority::Precedence;
+use crate::priority::{Precedence, pin};
 use crate::queue::Worker;
+
+/// When the workers get a processor, and which.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) precedence: Precedence,
+    /// Each has its own, in turn.
+    pub(super) pinned: bool,
+}
 
 /// The threads of all queues.
 #[derive(Debug)]
@@ -44,17 +52,22 @@ impl Workers {
         workers: Vec<Worker>,
         engine: &Arc<Engine>,
         metrics: &Metrics,
-        precedence: Precedence,
+        place: Place,
     ) -> io::Result<Self> {
         let running = workers.len();
         let stop = Arc::new(AtomicBool::new(false));
         let (tell, ended) = mpsc::channel(running.max(1));
-        for (queue, worker) in queues.zip(workers) {
+        for ((queue, worker), nth) in queues.zip(workers).zip(0..) {
             let farewell = Farewell { queue, ended: tell.clone() };
             let (engine, metrics, stop) = (Arc::clone(engine), metrics.queue(queue), Arc::clone(&stop));
             thread::Builder::new().name(format!("mpgate-q{queue}")).spawn(move || {
                 let _farewell = farewell;
-                if let Err(error) = precedence.take() {
+                if place.pinned
+                    && let Err(error) = pin(nth)
+                {
+                    tracing::warn!(queue, "a worker is not pinned to its processor: {error}");
+                }
+                if let Err(error) = place.precedence.take() {
                     tracing::info!(
                         queue,
                         "packets wait for other programs, since this one may not have a real-time priority ({error}): \

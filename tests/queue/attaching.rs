@@ -66,7 +66,7 @@ fn the_printed_script_loads_to_the_same_rules_however_often() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("rules.sh");
     for mode in [QueueMode::Control, QueueMode::Strict, QueueMode::All] {
-        let plan = Plan { last_queue: QUEUE + 3, ..plan(Hook::Host, mode) };
+        let plan = Plan { last_queue: QUEUE + 3, fanout: true, ..plan(Hook::Host, mode) };
         let attached = inside(&ns, || plan.install()).unwrap();
         let installed = rules(&ns);
         inside(&ns, || attached.detach()).unwrap();
@@ -106,8 +106,8 @@ fn nft_rules_parse_and_a_kernel_without_queue_is_told_of() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("rules.nft");
     for mode in [QueueMode::Control, QueueMode::Strict, QueueMode::All] {
-        for last_queue in [QUEUE, QUEUE + 2] {
-            let plan = Plan { last_queue, backend: Some(Backend::Nft), ..plan(Hook::Host, mode) };
+        for (last_queue, fanout) in [(QUEUE, false), (QUEUE + 2, false), (QUEUE + 2, true)] {
+            let plan = Plan { last_queue, fanout, backend: Some(Backend::Nft), ..plan(Hook::Host, mode) };
             let script = plan.script(Backend::Nft);
             fs::write(&file, &script).unwrap();
             let args = ["netns", "exec", &ns, "nft", "-c", "-f", file.to_str().unwrap()];
@@ -115,7 +115,8 @@ fn nft_rules_parse_and_a_kernel_without_queue_is_told_of() {
             let said = String::from_utf8_lossy(&checked.stderr).into_owned();
             assert!(!said.contains("syntax error"), "{said}");
             let range = if last_queue == QUEUE { "5" } else { "5-7" };
-            let without = script.replace(&format!("queue flags bypass to {range}"), "accept");
+            let flags = if fanout { "bypass,fanout" } else { "bypass" };
+            let without = script.replace(&format!("queue flags {flags} to {range}"), "accept");
             assert_ne!(without, script);
             fs::write(&file, without).unwrap();
             run_in(&ns, &format!("nft -c -f {}", file.display()));

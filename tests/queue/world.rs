@@ -247,7 +247,7 @@ pub(crate) fn options(number: u16) -> QueueOptions {
 
 pub(crate) fn plan(hook: Hook, mode: QueueMode) -> Plan {
     let backend = Some(Backend::Iptables);
-    Plan { hook, mode, first_queue: QUEUE, last_queue: QUEUE, bypass: true, backend }
+    Plan { hook, mode, first_queue: QUEUE, last_queue: QUEUE, fanout: false, bypass: true, backend }
 }
 
 /// How many packets the kernel ever put into the queue, and how many wait: its last id (column 8) and column 3.
