@@ -224,6 +224,14 @@ fn a_syn_that_comes_again_after_its_handshake_was_forgotten_opens_the_same_conne
     assert_eq!(analysis.connections()[0].subflows[1].join, JoinResult::Verified);
 }
 
+#[test]
+fn a_fastclose_on_each_subflow_is_told_once() {
+    let open = "c>s syn mp_capable\ns>c syn_ack mp_capable\nc>s ack mp_capable\n";
+    let join = "c2>s syn mp_join\ns>c2 syn_ack mp_join\nc2>s ack mp_join\n";
+    let analysis = told(&format!("{open}{join}s>c rst mp_fastclose\ns>c2 rst mp_fastclose"));
+    assert_eq!(labels(&analysis), ["fastclose"]);
+}
+
 fn server_half(analysis: &Analysis) -> &Half {
     &analysis.connections()[0].subflows[0].halves.acceptor
 }

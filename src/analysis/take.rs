@@ -323,8 +323,10 @@ impl Connection {
             Standing::AnnouncementUnproven => Some(AnomalyKind::AnnouncementUnproven),
             Standing::AddressIdConflict => Some(AnomalyKind::IdConflict),
             Standing::Fastclose => {
+                // It is said on each subflow.
+                let first = self.fastclosed.is_none();
                 self.fastclosed.get_or_insert(side);
-                Some(AnomalyKind::Fastclose)
+                first.then_some(AnomalyKind::Fastclose)
             }
             Standing::Reset(Some(reason)) => Some(AnomalyKind::Reset(reason)),
             Standing::Plain
