@@ -14,6 +14,7 @@
 //! longest delay is told, but beside the others'.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::indexing_slicing,
@@ -22,13 +23,17 @@
     reason = "a bench that cannot go on has failed, and tells a person; its numbers are its own"
 )]
 
+#[expect(dead_code, reason = "tests wait, too, and run programs in namespaces")]
+#[path = "../tests/netns/mod.rs"]
+mod netns;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::IoSliceMut;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU64;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -36,16 +41,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use etherparse::PacketBuilder;
+use netns::{inside, run, sysctl};
 use nix::cmsg_space;
 use nix::sys::socket::sockopt::{ReceiveTimestampns, RxqOvfl};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt};
 use nix::sys::time::TimeSpec;
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
-use rustix::thread::{
-    ClockId, LinkNameSpaceType, Timespec, clock_nanosleep_absolute, move_into_link_name_space,
-    set_current_timer_slack,
-};
+use rustix::thread::{ClockId, Timespec, clock_nanosleep_absolute, set_current_timer_slack};
 use rustix::time::clock_gettime;
 use socket2::{Domain, Protocol, Socket, Type};
 use tempfile::TempDir;
@@ -266,27 +269,27 @@ impl World {
         let world = Self { name, rules };
         let [sender, router, receiver] = ["s", "r", "d"].map(|end| world.net(end));
         for net in [&sender, &router, &receiver] {
-            ip(&format!("netns add {net}"));
-            ip(&format!("-n {net} link set lo up"));
+            run(&format!("ip netns add {net}"));
+            run(&format!("ip -n {net} link set lo up"));
         }
-        ip(&format!("-n {sender} link add s0 type veth peer name r0 netns {router}"));
-        ip(&format!("-n {router} link add r1 type veth peer name d0 netns {receiver}"));
+        run(&format!("ip -n {sender} link add s0 type veth peer name r0 netns {router}"));
+        run(&format!("ip -n {router} link add r1 type veth peer name d0 netns {receiver}"));
         let ends =
             [(&sender, "s0", 1, 2), (&router, "r0", 1, 1), (&router, "r1", 2, 1), (&receiver, "d0", 2, 2)];
         for (net, link, network, host) in ends {
-            ip(&format!("-n {net} addr add 10.0.{network}.{host}/24 dev {link}"));
-            ip(&format!("-n {net} link set {link} up"));
+            run(&format!("ip -n {net} addr add 10.0.{network}.{host}/24 dev {link}"));
+            run(&format!("ip -n {net} link set {link} up"));
         }
         let [a, b, c] = TO;
-        ip(&format!("-n {sender} route add default via 10.0.1.1"));
-        ip(&format!("-n {router} route add {a}.{b}.{c}.0/24 via 10.0.2.2"));
+        run(&format!("ip -n {sender} route add default via 10.0.1.1"));
+        run(&format!("ip -n {router} route add {a}.{b}.{c}.0/24 via 10.0.2.2"));
         for (net, key, value) in [
-            (&router, "ip_forward", "1"),
-            (&router, "conf/all/rp_filter", "0"),
-            (&router, "conf/r0/rp_filter", "0"),
-            (&receiver, "ip_forward", "0"),
+            (&router, "net/ipv4/ip_forward", "1"),
+            (&router, "net/ipv4/conf/all/rp_filter", "0"),
+            (&router, "net/ipv4/conf/r0/rp_filter", "0"),
+            (&receiver, "net/ipv4/ip_forward", "0"),
         ] {
-            inside(net, || fs::write(Path::new("/proc/sys/net/ipv4").join(key), value).unwrap());
+            sysctl(net, key, value);
         }
         world
     }
@@ -686,23 +689,6 @@ impl Prefixes {
         let network = u32::from_be_bytes([20, 0, 0, 0]) + ((self.number << 24) + (number << 6)) as u32;
         format!("\"{}/{}\"", Ipv4Addr::from_bits(network), 27 + number % 6)
     }
-}
-
-/// Does `work` in a thread that has moved into the namespace.
-fn inside<T: Send>(net: &str, work: impl FnOnce() -> T + Send) -> T {
-    thread::scope(|scope| {
-        let moved = scope.spawn(|| {
-            let door = File::open(Path::new("/run/netns").join(net)).unwrap();
-            move_into_link_name_space(door.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-            work()
-        });
-        moved.join().unwrap()
-    })
-}
-
-fn ip(args: &str) {
-    let output = Command::new("ip").args(args.split(' ')).output().unwrap();
-    assert!(output.status.success(), "ip {args}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// From now on ^C and SIGTERM end the bench by way of its guards.

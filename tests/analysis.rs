@@ -71,7 +71,12 @@ fn told(conversation: &str) -> Analysis {
     let script = Script::parse(conversation).unwrap_or_else(|errors| panic!("{errors:#?}\n{conversation}"));
     let mut analysis = Analysis::default();
     for (step, frame) in script.cases.into_iter().flat_map(|case| case.steps).zip(1..) {
-        let Step::Packet(line) = step else { panic!("only packets") };
+        let line = match step {
+            Step::Packet(line) => line,
+            // Packets have times.
+            Step::Wait(_) => continue,
+            Step::Rules(_) => panic!("no rules"),
+        };
         let packet = Packet::parse(&line.bytes).unwrap();
         let signals = signals(&packet);
         analysis.observe(Sight { frame, at: line.now, packet: &packet, signals: &signals });
@@ -164,6 +169,67 @@ fn joins_end_as_their_handshakes_do() {
         let analysis = told(&format!("{open}{rest}"));
         assert_eq!(analysis.connections()[0].subflows[1].join, expected, "{rest}");
     }
+}
+
+/// How many subflows each connection has.
+fn subflows(analysis: &Analysis) -> Vec<usize> {
+    analysis.connections().iter().map(|connection| connection.subflows.len()).collect()
+}
+
+#[test]
+fn a_syn_that_comes_again_opens_nothing_and_one_with_another_number_does() {
+    let open = "c>s syn mp_capable\ns>c syn_ack mp_capable\nc>s ack mp_capable\n";
+    let joined = format!("{open}c2>s syn mp_join\ns>c2 syn_ack mp_join\nc2>s ack mp_join\n");
+    let cases = [
+        ("c>s syn mp_capable\nc>s syn mp_capable\n".to_owned(), vec![1]),
+        (
+            "c>s syn mp_capable\ns>c syn_ack mp_capable\nc>s syn mp_capable\nc>s ack mp_capable\n".to_owned(),
+            vec![1],
+        ),
+        (format!("{open}c>s syn mp_capable\n"), vec![1]),
+        (format!("{open}c>s syn mp_capable + seq 7\n"), vec![1, 1]),
+        (format!("{open}s>c syn mp_capable\n"), vec![1, 1]),
+        (format!("{open}c2>s syn mp_join\nc2>s syn mp_join\n"), vec![2]),
+        (
+            format!("{open}c2>s syn mp_join\ns>c2 syn_ack mp_join\nc2>s syn mp_join\nc2>s ack mp_join\n"),
+            vec![2],
+        ),
+        (format!("{joined}c2>s syn mp_join\n"), vec![2]),
+        (format!("{joined}c2>s syn mp_join + seq 7\n"), vec![3]),
+    ];
+    for (conversation, expected) in cases {
+        assert_eq!(subflows(&told(&conversation)), expected, "{conversation}");
+    }
+}
+
+#[test]
+fn what_comes_behind_a_repeated_syn_belongs_where_it_did() {
+    let open = "c>s syn mp_capable\ns>c syn_ack mp_capable\nc>s ack mp_capable\nc>s syn mp_capable\n";
+    let join = "c2>s syn mp_join\ns>c2 syn_ack mp_join\nc2>s ack mp_join\nc2>s syn mp_join\n";
+    let rest = "c>s data dss map\nc2>s data dss map\ns>c2 rst mp_fastclose";
+    let analysis = told(&format!("{open}{join}{rest}"));
+    assert_eq!(subflows(&analysis), [2]);
+    assert_eq!(analysis.connections()[0].subflows[1].join, JoinResult::Verified);
+    assert_eq!(labels(&analysis), ["fastclose"]);
+}
+
+/// A minute after its SYN a handshake is forgotten.
+#[test]
+fn a_syn_that_comes_again_after_its_handshake_was_forgotten_opens_the_same_connection() {
+    let open =
+        "c>s syn mp_capable\nwait 100\nc>s syn mp_capable\ns>c syn_ack mp_capable\nc>s ack mp_capable\n";
+    let join = "c2>s syn mp_join\ns>c2 syn_ack mp_join\nc2>s ack mp_join\n";
+    let analysis = told(&format!("{open}{join}"));
+    assert_eq!(subflows(&analysis), [2]);
+    assert_eq!(analysis.connections()[0].subflows[1].join, JoinResult::Verified);
+}
+
+#[test]
+fn a_fastclose_on_each_subflow_is_told_once() {
+    let open = "c>s syn mp_capable\ns>c syn_ack mp_capable\nc>s ack mp_capable\n";
+    let join = "c2>s syn mp_join\ns>c2 syn_ack mp_join\nc2>s ack mp_join\n";
+    let analysis = told(&format!("{open}{join}s>c rst mp_fastclose\ns>c2 rst mp_fastclose"));
+    assert_eq!(labels(&analysis), ["fastclose"]);
 }
 
 fn server_half(analysis: &Analysis) -> &Half {

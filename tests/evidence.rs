@@ -1,26 +1,33 @@
 //! `[capture]` at work: the real program in a network namespace of its own, before real traffic, read by tshark.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on shall say where")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on shall say where"
+)]
+
+#[expect(dead_code, reason = "other tests change settings of the kernel, too")]
+mod netns;
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 use etherparse::PacketBuilder;
 use mpgate::capture::{Capture, Frame};
 use mpgate::clock;
+use netns::{inside, run, run_in, wait};
 use nix::sys::ptrace;
 use nix::unistd::Pid as Tracee;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use socket2::{Domain, Protocol, Socket, Type};
 use tempfile::TempDir;
 
@@ -52,8 +59,8 @@ impl World {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         assert!(geteuid().is_root(), "needs root for network namespaces: run it by sudo ./tests/run");
         let net = format!("mpg{}ev{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        run(&["ip", "netns", "add", &net]);
-        run(&["ip", "-n", &net, "link", "set", "lo", "up"]);
+        run(&format!("ip netns add {net}"));
+        run(&format!("ip -n {net} link set lo up"));
         let home = tempfile::tempdir().unwrap();
         fs::create_dir(home.path().join("evidence")).unwrap();
         fs::write(home.path().join("rules.toml"), RULES).unwrap();
@@ -100,8 +107,7 @@ impl World {
 
     /// The value of a series.
     fn counted(&self, series: &str) -> u64 {
-        let url = "http://127.0.0.1:9464/metrics";
-        let text = run(&["ip", "netns", "exec", &self.net, "curl", "-s", "-m", "5", url]);
+        let text = run_in(&self.net, "curl -s -m 5 http://127.0.0.1:9464/metrics");
         let line = text.lines().find_map(|line| line.strip_prefix(series));
         line.unwrap_or_else(|| panic!("{series} is not in {text}")).trim().parse().unwrap()
     }
@@ -176,35 +182,11 @@ fn captures(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Does `work` in a thread that has moved into the namespace.
-fn inside<T: Send>(net: &str, work: impl FnOnce() -> T + Send) -> T {
-    thread::scope(|scope| {
-        let moved = scope.spawn(|| {
-            let door = File::open(Path::new("/run/netns").join(net)).unwrap();
-            move_into_link_name_space(door.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-            work()
-        });
-        moved.join().unwrap()
-    })
-}
-
-fn run(words: &[&str]) -> String {
-    let (program, args) = words.split_first().unwrap();
-    let output = Command::new(program).args(args).output().unwrap();
-    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn pause(span: Duration) {
-    let (_held, never) = sync_channel::<()>(0);
-    assert_eq!(never.recv_timeout(span), Err(RecvTimeoutError::Timeout));
-}
-
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let until = clock::now().after(PATIENCE);
     while !holds() {
         assert!(clock::now() < until, "{what}: never");
-        pause(Duration::from_millis(50));
+        wait(Duration::from_millis(50));
     }
 }
 
@@ -231,9 +213,8 @@ fn read(file: &Path) -> Vec<Frame> {
 }
 
 fn tshark(file: &Path, fields: &[&str]) -> Vec<Vec<String>> {
-    let mut words = vec!["tshark", "-r", file.to_str().unwrap(), "-T", "fields"];
-    words.extend(fields.iter().flat_map(|field| ["-e", field]));
-    run(&words).lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
+    let shown = run(&format!("tshark -r {} -T fields -e {}", file.display(), fields.join(" -e ")));
+    shown.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
 }
 
 #[test]
@@ -269,7 +250,7 @@ fn files_rotate_under_traffic_and_no_more_are_kept_than_asked_for() {
             let mut most = 0;
             while !done.load(Ordering::Relaxed) {
                 most = most.max(captures(&directory).len());
-                pause(Duration::from_millis(2));
+                wait(Duration::from_millis(2));
             }
             most
         });

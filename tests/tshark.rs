@@ -29,6 +29,7 @@ fn every_field_and_every_connection_is_what_tshark_reads() {
         compared.add(capture);
     }
     print!("{compared}");
+    compared.leaves_none_out();
     compared.needs_every_explanation();
     let missing = compared.missing();
     if others.is_empty() {

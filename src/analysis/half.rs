@@ -26,7 +26,7 @@ pub struct Half {
     pub unmapped_bytes: u64,
     /// The host sent a FIN.
     pub finished: bool,
-    isn: Option<u32>,
+    pub(super) isn: Option<u32>,
     /// Bytes of payload in the SYN (TFO).
     syn_bytes: u64,
     seen: Ranges,

@@ -22,7 +22,7 @@ pub use stream::Stream;
 use crate::mptcp::Signals;
 use crate::time::Timestamp;
 use crate::track::{ConnectionId, Limits, Origin, Pace, Passed, Standing, Tracker};
-use crate::wire::{Packet, Pair};
+use crate::wire::{Packet, Pair, Segment};
 
 /// Connections that are told of; later ones are counted alone. As many as the tracker follows at once.
 const CONNECTIONS_MAX: usize = 1 << 20;
@@ -48,7 +48,7 @@ pub struct Analysis {
     tracker: Tracker,
     pace: Pace,
     connections: Vec<Connection>,
-    /// Where in `connections` they are.
+    /// Where in `connections` those are that are established, by the ids that the tracker knows them by.
     places: HashMap<ConnectionId, usize>,
     flows: HashMap<Pair, Place>,
     strays: HashMap<Pair, Stray>,
@@ -139,10 +139,16 @@ impl Analysis {
             self.tracker.expire(sight.at);
         }
         let finding = self.tracker.inspect(sight.at, sight.packet, sight.signals);
-        let origin = Origin::default();
-        let (committed, _) = self.tracker.commit(sight.at, sight.packet, &finding, Passed::Whole(&origin));
-        let id = committed.or(finding.connection);
-        let place = self.place(&sight, &finding, id);
+        let known = self.known(&sight);
+        let place = if sight.packet.segment == Segment::Syn && known.is_some_and(|known| self.is_done(known))
+        {
+            // Behind its handshake a SYN that comes again would begin another.
+            known
+        } else {
+            let origin = Origin::default();
+            let (id, _) = self.tracker.commit(sight.at, sight.packet, &finding, Passed::Whole(&origin));
+            known.or_else(|| self.make_place(&sight, &finding, id.or(finding.connection)))
+        };
         let anomalies = match place {
             Some(place) => self.take(&sight, &finding, place),
             None => self.take_stray(&sight, &finding),

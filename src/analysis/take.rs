@@ -16,25 +16,39 @@ use crate::wire::Segment;
 type Told = Vec<Anomaly>;
 
 impl Analysis {
-    /// Where a segment belongs; a SYN with MP_CAPABLE, and one with MP_JOIN to a known connection, makes its place.
-    pub(super) fn place(
+    /// Where a segment belongs, of what was seen: a SYN to where its flow began, others to where it stands.
+    pub(super) fn known(&self, sight: &Sight<'_>) -> Option<Place> {
+        let known = self.flows.get(&sight.packet.flow.pair().0).copied();
+        let is_again = |known: &Place| self.at(*known).is_some_and(|subflow| subflow.is_opened_by(sight));
+        known.filter(|known| sight.packet.segment != Segment::Syn || is_again(known))
+    }
+
+    /// Whether the handshake of that place has led to what its SYN asked for.
+    pub(super) fn is_done(&self, place: Place) -> bool {
+        let established =
+            |place: Place| self.connections.get(place.connection).is_some_and(|c| c.established);
+        self.at(place).is_some_and(|subflow| {
+            subflow.join == JoinResult::Verified || (subflow.join == JoinResult::First && established(place))
+        })
+    }
+
+    /// Makes the place of a SYN that none is known of, where it has MP_CAPABLE, or MP_JOIN to a known connection.
+    pub(super) fn make_place(
         &mut self,
         sight: &Sight<'_>,
         finding: &Finding,
         id: Option<ConnectionId>,
     ) -> Option<Place> {
-        let pair = sight.packet.flow.pair().0;
-        let known = self.flows.get(&pair).copied();
         if sight.packet.segment != Segment::Syn {
-            return known;
+            return None;
         }
+        let pair = sight.packet.flow.pair().0;
         let place = if finding.standing == Standing::NewConnection {
-            self.opened(sight, id?, known)
+            self.opened(sight, id?)
         } else if finding.standing == Standing::JoinKnown {
-            self.asked(sight, finding, known)
+            self.asked(sight, finding)
         } else {
-            // The same SYN again, without MPTCP, or else another connection between the same ends.
-            known.filter(|known| self.at(*known).is_some_and(is_unanswered))
+            None
         };
         match place {
             Some(place) => self.flows.insert(pair, place),
@@ -43,26 +57,17 @@ impl Analysis {
         place
     }
 
-    fn opened(&mut self, sight: &Sight<'_>, id: ConnectionId, known: Option<Place>) -> Option<Place> {
-        let again =
-            |known: &Place| self.connections.get(known.connection).is_some_and(|known| known.id == id);
-        if let Some(known) = known.filter(again) {
-            return Some(known);
-        }
+    fn opened(&mut self, sight: &Sight<'_>, id: ConnectionId) -> Option<Place> {
         if self.connections.len() >= CONNECTIONS_MAX {
             self.left_out.connections += 1;
             return None;
         }
         let connection = self.connections.len();
         self.connections.push(Connection::new(id, sight));
-        self.places.insert(id, connection);
         Some(Place { connection, subflow: 0 })
     }
 
-    fn asked(&mut self, sight: &Sight<'_>, finding: &Finding, known: Option<Place>) -> Option<Place> {
-        if let Some(known) = known.filter(|known| self.at(*known).is_some_and(is_unanswered)) {
-            return Some(known);
-        }
+    fn asked(&mut self, sight: &Sight<'_>, finding: &Finding) -> Option<Place> {
         let connection = *self.places.get(&finding.connection?)?;
         let subflows = &mut self.connections.get_mut(connection)?.subflows;
         if subflows.len() >= SUBFLOWS_MAX {
@@ -81,6 +86,7 @@ impl Analysis {
     pub(super) fn take(&mut self, sight: &Sight<'_>, finding: &Finding, place: Place) -> Told {
         let mut told = Told::new();
         let Some(connection) = self.connections.get_mut(place.connection) else { return told };
+        let was_established = connection.established;
         let taken = connection.take(sight, finding, place.subflow, &mut |kind| {
             tell(&mut told, sight, kind);
         });
@@ -89,6 +95,10 @@ impl Analysis {
         {
             let series = series.get_or_insert_with(|| Series::new(sight.at));
             follow(series, sight, taken, (finding.standing, place.subflow));
+        }
+        if let (false, true, Some(id)) = (was_established, connection.established, finding.connection) {
+            // Under another id than the first one, where the tracker had forgotten its SYN when it came again.
+            self.places.insert(id, place.connection);
         }
         let subflow = taken.map(|_| place.subflow);
         for anomaly in &mut told {
@@ -190,6 +200,11 @@ impl Subflow {
             reset: None,
             span: Span::from(sight.frame, sight.at),
         }
+    }
+
+    /// Whether its SYN is this one: a retransmission has the same number, another connection by the same ports another.
+    fn is_opened_by(&self, sight: &Sight<'_>) -> bool {
+        self.flow.src == sight.packet.flow.src && self.halves.at(self.initiator).isn == Some(sight.packet.seq)
     }
 
     /// Who sent the segment.
@@ -308,8 +323,10 @@ impl Connection {
             Standing::AnnouncementUnproven => Some(AnomalyKind::AnnouncementUnproven),
             Standing::AddressIdConflict => Some(AnomalyKind::IdConflict),
             Standing::Fastclose => {
+                // It is said on each subflow.
+                let first = self.fastclosed.is_none();
                 self.fastclosed.get_or_insert(side);
-                Some(AnomalyKind::Fastclose)
+                first.then_some(AnomalyKind::Fastclose)
             }
             Standing::Reset(Some(reason)) => Some(AnomalyKind::Reset(reason)),
             Standing::Plain

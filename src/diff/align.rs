@@ -7,11 +7,12 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use crate::diff::Direction;
 use crate::diff::numbers::Numbers;
 use crate::diff::sight::Sight;
 use crate::diff::taken::Conversation;
-use crate::diff::{Direction, Each};
 use crate::time::Timestamp;
+use crate::track::Sides;
 use crate::wire::Segment;
 
 /// A payload whose length was changed moves all numbers behind it: so many are followed.
@@ -48,29 +49,36 @@ pub struct Aligned {
 /// A conversation, aligned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Alignment {
-    /// Each direction.
-    pub aligned: Each<Aligned>,
-    /// The sequence numbers of who sends in that direction.
-    pub numbers: Each<Numbers>,
+    /// What each host sends.
+    pub aligned: Sides<Aligned>,
+    /// The sequence numbers of each host.
+    pub numbers: Sides<Numbers>,
 }
 
 /// Aligns the two sights of a conversation.
 pub fn align(before: &Conversation, after: &Conversation) -> Alignment {
-    let mut numbers = Each::with(|direction| Numbers::with_offset(offset(before, after, direction)));
+    let [opener, acceptor] = Direction::BOTH.map(|way| Numbers::with_offset(offset(before, after, way)));
+    let mut numbers = Sides { opener, acceptor };
     loop {
         let mut shifted = false;
-        let mut aligned: Each<Aligned> = Each::default();
+        let mut aligned: Sides<Aligned> = Sides::default();
         for direction in Direction::BOTH {
-            let (own, other) = (numbers.of(direction).clone(), numbers.of(direction.other()).clone());
-            let mut lane = Lane::new(before.sights.of(direction), after.sights.of(direction), &own, &other);
+            let (own, other) =
+                (numbers.at(direction.sender()).clone(), numbers.at(direction.other().sender()).clone());
+            let mut lane = Lane::new(
+                before.sights.at(direction.sender()),
+                after.sights.at(direction.sender()),
+                &own,
+                &other,
+            );
             lane.pair();
             if own.shifts() < SHIFTS_MAX
                 && let Some((from, delta)) = lane.first_shift()
             {
-                numbers.of_mut(direction).shift(from, delta);
+                numbers.at_mut(direction.sender()).shift(from, delta);
                 shifted = true;
             }
-            *aligned.of_mut(direction) = lane.done();
+            *aligned.at_mut(direction.sender()) = lane.done();
         }
         if !shifted {
             return Alignment { aligned, numbers };
@@ -83,7 +91,7 @@ fn offset(before: &Conversation, after: &Conversation, direction: Direction) -> 
     if let (Some(before), Some(after)) = (before.isn(direction), after.isn(direction)) {
         return after.wrapping_sub(before);
     }
-    let (before, after) = (before.sights.of(direction), after.sights.of(direction));
+    let (before, after) = (before.sights.at(direction.sender()), after.sights.at(direction.sender()));
     let places: HashSet<_> = before.iter().map(|sight| (sight.seq, sight.seq_end)).collect();
     if after.iter().any(|sight| places.contains(&(sight.seq, sight.seq_end))) {
         return 0;

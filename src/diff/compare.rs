@@ -9,15 +9,16 @@ use crate::diff::finding::{End, Finding, Findings, Kind, Place, Tally, Topic};
 use crate::diff::flows::{self, FlowPair};
 use crate::diff::held::{Held, Lacking};
 use crate::diff::options::{Change, Difference, Name, Way, differences};
-use crate::diff::sides::{Known, Sides, clock, sides};
+use crate::diff::position::{Known, Position, clock, position};
 use crate::diff::sight::{Digest, Sight};
 use crate::diff::taken::{Conversation, Taken};
-use crate::diff::{Direction, Each, Side};
+use crate::diff::{Direction, Side};
 use crate::mptcp::Subtype;
 use crate::mptcp::refusal::{
     ADDRESSES_REWRITTEN, Consequence, Deed, NUMBERS_REWRITTEN, PAYLOAD_CHANGED, RESET_BY_BOX, of_addition,
     of_change,
 };
+use crate::track::Sides;
 use crate::wire::{Flow, Segment};
 
 /// A RST so much later than the other capture's last frame was not seen by it for that reason.
@@ -82,9 +83,9 @@ pub struct Told {
     /// How sure the pair is, and why.
     pub pair: FlowPair,
     /// Where its client is.
-    pub sides: Sides,
-    /// Segments on both sides.
-    pub paired: Each<usize>,
+    pub position: Position,
+    /// Segments of each host that are in both captures.
+    pub paired: Sides<usize>,
 }
 
 /// A flow that one capture has.
@@ -139,7 +140,7 @@ struct Both<'t> {
     conversations: [&'t Conversation; 2],
     times: [Times; 2],
     alignment: Alignment,
-    sides: Sides,
+    position: Position,
     clock: i128,
     /// The other capture does not have it.
     alone: bool,
@@ -158,8 +159,8 @@ impl<'t> Both<'t> {
     fn sights(&self, side: Side, direction: Direction) -> &'t [Sight] {
         let [before, after] = self.conversations;
         match side {
-            Side::Before => before.sights.of(direction),
-            Side::After => after.sights.of(direction),
+            Side::Before => before.sights.at(direction.sender()),
+            Side::After => after.sights.at(direction.sender()),
         }
     }
 
@@ -174,18 +175,18 @@ impl<'t> Both<'t> {
     /// What each capture lacks of the other, and must have missed.
     fn find_missed(&self) -> [HashSet<u64>; 2] {
         let mut missed = [HashSet::new(), HashSet::new()];
-        if self.sides.by == Known::Copy {
+        if self.position.by == Known::Copy {
             return missed;
         }
         for direction in Direction::BOTH {
-            let aligned = self.alignment.aligned.of(direction);
-            let numbers = self.alignment.numbers.of(direction);
+            let aligned = self.alignment.aligned.at(direction.sender());
+            let numbers = self.alignment.numbers.at(direction.sender());
             let lists = [(Side::After, &aligned.before_alone), (Side::Before, &aligned.after_alone)];
             for (lacking, alone) in lists.into_iter().filter(|(_, alone)| !alone.is_empty()) {
                 let [before, after] = self.conversations;
                 let conversation = if lacking == Side::Before { before } else { after };
                 let held = Held::of(conversation, lacking, direction, &self.alignment);
-                let is_upstream = self.sides.upstream(direction) == lacking;
+                let is_upstream = self.position.upstream(direction) == lacking;
                 let way = if is_upstream { Lacking::Upstream } else { Lacking::Downstream };
                 let sights = self.sights(lacking.other(), direction);
                 let seq = |sight: &Sight| match lacking {
@@ -205,8 +206,8 @@ impl<'t> Both<'t> {
 
     /// A RST goes to who sends in that direction, and its peer never sent it.
     fn is_reset_back(&self, direction: Direction) -> bool {
-        let back = self.alignment.aligned.of(direction.other());
-        let downstream = self.sides.upstream(direction.other()).other();
+        let back = self.alignment.aligned.at(direction.other().sender());
+        let downstream = self.position.upstream(direction.other()).other();
         let alone = match downstream {
             Side::Before => &back.before_alone,
             Side::After => &back.after_alone,
@@ -256,7 +257,7 @@ impl<'t> Teller<'t> {
             let one = before.conversations.get(pair.before);
             let Some((one, other)) = one.zip(after.conversations.get(pair.after)) else { continue };
             let alignment = align(one, other);
-            let sides = sides(one, other, &alignment);
+            let position = position(one, other, &alignment);
             let clock = clock(one, other, &alignment);
             let [of_before, of_after] = &self.joins;
             let times = [of_before.times(one), of_after.times(other)];
@@ -266,16 +267,16 @@ impl<'t> Teller<'t> {
             let missed = [HashSet::new(), HashSet::new()];
             known.push((
                 pair,
-                Both { number, conversations, times, alignment, sides, clock, alone: false, missed },
+                Both { number, conversations, times, alignment, position, clock, alone: false, missed },
             ));
         }
         let hosts = hosts(&known);
         for (_, both) in &mut known {
             let [one, _] = both.conversations;
-            if both.sides.by == Known::Assumed
+            if both.position.by == Known::Assumed
                 && let Some(&client) = hosts.get(&one.client.addr)
             {
-                both.sides = Sides { client, by: Known::Host };
+                both.position = Position { client, by: Known::Host };
             }
             both.missed = both.find_missed();
             for (sum, missed) in self.told.missed.iter_mut().zip(&both.missed) {
@@ -284,13 +285,14 @@ impl<'t> Teller<'t> {
         }
         for (pair, both) in known {
             let [one, other] = both.conversations;
+            let aligned = &both.alignment.aligned;
             self.told.flows.push(Told {
                 number: both.number,
                 before: one.flow(),
                 after: other.flow(),
                 pair: pair.clone(),
-                sides: both.sides,
-                paired: Each::with(|direction| both.alignment.aligned.of(direction).runs.len()),
+                position: both.position,
+                paired: Sides { opener: aligned.opener.runs.len(), acceptor: aligned.acceptor.runs.len() },
             });
             self.tell_flow(&both);
             self.tell_segments(&both);
@@ -307,14 +309,14 @@ impl<'t> Teller<'t> {
         let (flow, segments) = (conversation.flow(), conversation.len());
         self.told.alone.push(Alone { side, flow, segments, number });
         let Some(number) = number else { return };
-        let empty = Conversation { sights: Each::default(), ..*conversation };
+        let empty = Conversation { sights: Sides::default(), ..*conversation };
         let conversations = match side {
             Side::Before => [conversation, &empty],
             Side::After => [&empty, conversation],
         };
         let [before, after] = conversations;
         let alignment = align(before, after);
-        let sides = Sides { client: side, by: Known::Presence };
+        let position = Position { client: side, by: Known::Presence };
         let times = [Times::default(); 2];
         let missed = [HashSet::new(), HashSet::new()];
         self.tell_segments(&Both {
@@ -322,7 +324,7 @@ impl<'t> Teller<'t> {
             conversations,
             times,
             alignment,
-            sides,
+            position,
             clock: 0,
             alone: true,
             missed,
@@ -332,7 +334,7 @@ impl<'t> Teller<'t> {
     fn tell_flow(&mut self, both: &Both<'_>) {
         self.findings.count(Tally::Flows);
         let [before, after] = both.conversations;
-        let (up, down) = match both.sides.client {
+        let (up, down) = match both.position.client {
             Side::Before => (before, after),
             Side::After => (after, before),
         };
@@ -355,7 +357,7 @@ impl<'t> Teller<'t> {
             self.findings.add(topic, place(), &[], Some(ADDRESSES_REWRITTEN));
         }
         for direction in Direction::BOTH {
-            if both.alignment.numbers.of(direction).offset != 0 {
+            if both.alignment.numbers.at(direction.sender()).offset != 0 {
                 let topic = Topic::new(Kind::NumbersRewritten, direction, None);
                 self.findings.add(topic, place(), &[], Some(NUMBERS_REWRITTEN));
             }
@@ -364,8 +366,8 @@ impl<'t> Teller<'t> {
 
     fn tell_segments(&mut self, both: &Both<'_>) {
         for direction in Direction::BOTH {
-            let upstream = both.sides.upstream(direction);
-            let aligned = both.alignment.aligned.of(direction);
+            let upstream = both.position.upstream(direction);
+            let aligned = both.alignment.aligned.at(direction.sender());
             for run in &aligned.runs {
                 self.tell_run(both, direction, run);
             }
@@ -430,7 +432,7 @@ impl<'t> Teller<'t> {
         let with: Vec<_> = sight.subtypes().iter().collect();
         self.findings.count(Tally::With(direction, sight.segment, with.clone()));
         self.findings.count(Tally::Lost(direction, sight.segment, with.clone()));
-        let upstream = both.sides.upstream(direction);
+        let upstream = both.position.upstream(direction);
         let deed = if both.is_reset_back(direction) { Deed::Reset } else { Deed::Drop };
         if deed == Deed::Reset {
             self.findings.count(Tally::Reset(direction, sight.segment, with));
@@ -442,8 +444,8 @@ impl<'t> Teller<'t> {
 
     fn tell_injected(&mut self, both: &Both<'_>, direction: Direction, sight: &Sight) {
         // Where a SYN was lost for it, that is told there.
-        let back = both.alignment.aligned.of(direction.other());
-        let answers_loss = match both.sides.upstream(direction.other()) {
+        let back = both.alignment.aligned.at(direction.other().sender());
+        let answers_loss = match both.position.upstream(direction.other()) {
             Side::Before => !back.before_alone.is_empty(),
             Side::After => !back.after_alone.is_empty(),
         };
@@ -454,7 +456,7 @@ impl<'t> Teller<'t> {
     }
 
     fn tell_run(&mut self, both: &Both<'_>, direction: Direction, run: &Run) {
-        let upstream = both.sides.upstream(direction);
+        let upstream = both.position.upstream(direction);
         let sights = |side: Side| -> Vec<&Sight> {
             let indices = if side == Side::Before { &run.before } else { &run.after };
             indices.iter().filter_map(|&at| both.sights(side, direction).get(at)).collect()
@@ -468,10 +470,10 @@ impl<'t> Teller<'t> {
         for up in &ups {
             self.tally(direction, up);
         }
-        let numbers = both.alignment.numbers.of(direction.other());
+        let numbers = both.alignment.numbers.at(direction.other().sender());
         let is_before = upstream == Side::Before;
         let acked = |way: Way, number: u32| way.to_before(is_before, numbers, number);
-        let own = both.alignment.numbers.of(direction);
+        let own = both.alignment.numbers.at(direction.sender());
         let span = |way: Way, sight: &Sight| {
             [sight.seq, sight.seq_end].map(|number| way.to_before(is_before, own, number))
         };
@@ -523,7 +525,7 @@ impl<'t> Teller<'t> {
         difference: &Difference,
         [up, down]: [&Sight; 2],
     ) {
-        let upstream = both.sides.upstream(direction);
+        let upstream = both.position.upstream(direction);
         let effect = difference.option.and_then(|name| match name {
             Name::Mptcp(subtype) => effect(&both.times(upstream), subtype, &difference.change, up),
             Name::Other(_) => None,
@@ -551,10 +553,10 @@ fn effect(times: &Times, subtype: Subtype, change: &Change, up: &Sight) -> Optio
 /// On which side hosts are, where a flow of theirs tells.
 fn hosts(known: &[(&FlowPair, Both<'_>)]) -> HashMap<IpAddr, Side> {
     let mut hosts = HashMap::new();
-    for (_, both) in known.iter().filter(|(_, both)| both.sides.by != Known::Assumed) {
+    for (_, both) in known.iter().filter(|(_, both)| both.position.by != Known::Assumed) {
         let [before, _] = both.conversations;
-        hosts.insert(before.client.addr, both.sides.client);
-        hosts.insert(before.server.addr, both.sides.client.other());
+        hosts.insert(before.client.addr, both.position.client);
+        hosts.insert(before.server.addr, both.position.client.other());
     }
     hosts
 }

@@ -78,7 +78,7 @@ fn tokens(option: &MptcpOption) -> Vec<Token> {
 
 /// The MPTCP options of the first segments.
 fn said(conversation: &Conversation, direction: Direction) -> impl Iterator<Item = (&Sight, MptcpOption)> {
-    let sights = conversation.sights.of(direction).iter().take(SEARCHED_MAX);
+    let sights = conversation.sights.at(direction.sender()).iter().take(SEARCHED_MAX);
     sights.flat_map(|sight| {
         let mptcp = sight.options().filter(|option| option.kind == MPTCP && !option.broken);
         mptcp.filter_map(move |option| Some((sight, codec::parse(option.bytes, sight.segment).ok()?)))

@@ -219,9 +219,9 @@ fn free(taken: &Taken, known: &HashSet<usize>) -> Vec<Print> {
 
 impl Print {
     fn of(at: usize, conversation: &Conversation) -> Self {
-        let syn = conversation.sights.to_server.iter().find(|sight| sight.segment == Segment::Syn);
-        let payload = |direction| {
-            let sights = conversation.sights.of(direction).iter();
+        let syn = conversation.sights.opener.iter().find(|sight| sight.segment == Segment::Syn);
+        let payload = |direction: Direction| {
+            let sights = conversation.sights.at(direction.sender()).iter();
             let first = sights.filter(|sight| sight.len > 0).find_map(|sight| sight.payload);
             first.filter(|digest| digest.len() >= PAYLOAD_MIN)
         };
@@ -285,7 +285,7 @@ impl Print {
 fn secrets(conversation: &Conversation) -> Vec<[u8; 8]> {
     let mut secrets = Vec::new();
     for direction in Direction::BOTH {
-        for sight in conversation.sights.of(direction).iter().take(CANDIDATES_MAX) {
+        for sight in conversation.sights.at(direction.sender()).iter().take(CANDIDATES_MAX) {
             for option in sight.options().filter(|option| option.kind == MPTCP && !option.broken) {
                 match codec::parse(option.bytes, sight.segment) {
                     Ok(MptcpOption::Join(Join::Syn { token, nonce, .. })) => {

@@ -18,9 +18,9 @@ pub struct Held {
 impl Held {
     /// What `side` holds of that direction.
     pub fn of(conversation: &Conversation, side: Side, direction: Direction, alignment: &Alignment) -> Self {
-        let numbers = alignment.numbers.of(direction);
+        let numbers = alignment.numbers.at(direction.sender());
         let to_before = |number: u32| if side == Side::Before { number } else { numbers.to_before(number) };
-        let sights = conversation.sights.of(direction);
+        let sights = conversation.sights.at(direction.sender());
         let Some(base) = sights.first().map(|first| to_before(first.seq)) else { return Self::default() };
         let count = |number: u32| {
             let far = to_before(number).wrapping_sub(base);
@@ -36,7 +36,7 @@ impl Held {
                 _ => spans.push((from, to)),
             }
         }
-        let back = conversation.sights.of(direction.other()).iter();
+        let back = conversation.sights.at(direction.other().sender()).iter();
         let acked = back.filter_map(|sight| sight.ack).map(count).max().unwrap_or(0);
         Self { base, spans, acked }
     }

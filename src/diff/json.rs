@@ -4,11 +4,11 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use crate::diff::Side;
 use crate::diff::compare::{Alone, Comparison, Told};
 use crate::diff::finding::{Finding, Kind, Place};
 use crate::diff::options::{FieldChange, Gap, Name};
 use crate::diff::text::{Detail, Named, notes, reasons, title};
-use crate::diff::{Direction, Side};
 
 /// Grows when a field changes its meaning or goes; new ones do not count.
 pub const VERSION: u32 = 1;
@@ -166,11 +166,11 @@ impl Flow {
             certainty: told.pair.certainty().label(),
             percent: told.pair.percent,
             why: reasons(&told.pair.why),
-            client_side: side(told.sides.client),
-            client_side_known: told.sides.by.label(),
+            client_side: side(told.position.client),
+            client_side_known: told.position.by.label(),
             segments: Segments {
-                client_to_server: *told.paired.of(Direction::ToServer),
-                server_to_client: *told.paired.of(Direction::ToClient),
+                client_to_server: told.paired.opener,
+                server_to_client: told.paired.acceptor,
             },
         }
     }

@@ -11,7 +11,7 @@ pub mod flows;
 pub mod numbers;
 pub mod align;
 pub mod options;
-pub mod sides;
+pub mod position;
 pub mod held;
 pub mod finding;
 pub mod effect;
@@ -23,6 +23,8 @@ pub use compare::{Comparison, compare};
 pub use json::write_json;
 pub use taken::Taken;
 pub use text::{Colour, write_text};
+
+use crate::track;
 
 /// One of the two captures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -81,6 +83,14 @@ impl Direction {
         }
     }
 
+    /// Who sends that way.
+    pub const fn sender(self) -> track::Side {
+        match self {
+            Self::ToServer => track::Side::Opener,
+            Self::ToClient => track::Side::Acceptor,
+        }
+    }
+
     /// The way back.
     #[must_use]
     pub const fn other(self) -> Self {
@@ -88,37 +98,5 @@ impl Direction {
             Self::ToServer => Self::ToClient,
             Self::ToClient => Self::ToServer,
         }
-    }
-}
-
-/// One value for each direction.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Each<T> {
-    /// From the host that opened the flow.
-    pub to_server: T,
-    /// To it.
-    pub to_client: T,
-}
-
-impl<T> Each<T> {
-    /// That of a direction.
-    pub const fn of(&self, direction: Direction) -> &T {
-        match direction {
-            Direction::ToServer => &self.to_server,
-            Direction::ToClient => &self.to_client,
-        }
-    }
-
-    /// That of a direction, to change.
-    pub const fn of_mut(&mut self, direction: Direction) -> &mut T {
-        match direction {
-            Direction::ToServer => &mut self.to_server,
-            Direction::ToClient => &mut self.to_client,
-        }
-    }
-
-    /// Made anew for each.
-    pub fn with(make: impl Fn(Direction) -> T) -> Self {
-        Self { to_server: make(Direction::ToServer), to_client: make(Direction::ToClient) }
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use crate::capture::{Found, Frame, Other};
+use crate::diff::Direction;
 use crate::diff::sight::Sight;
-use crate::diff::{Direction, Each};
 use crate::time::Timestamp;
+use crate::track::Sides;
 use crate::wire::{End, Endpoint, Flow, Packet, Pair, Segment};
 
 /// Conversations that are remembered of a capture; the segments of later ones are only counted.
@@ -48,7 +49,7 @@ pub struct Conversation {
     /// Whether its opening was seen.
     pub opened: bool,
     /// Its segments, in the order of their frames.
-    pub sights: Each<Vec<Sight>>,
+    pub sights: Sides<Vec<Sight>>,
 }
 
 impl Taken {
@@ -116,7 +117,7 @@ impl Conversation {
             }
         };
         let (client, server) = if from_client { (flow.src, flow.dst) } else { (flow.dst, flow.src) };
-        Self { client, server, opened, sights: Each::default() }
+        Self { client, server, opened, sights: Sides::default() }
     }
 
     /// The endpoints, as those of the capture's first direction.
@@ -132,12 +133,12 @@ impl Conversation {
     /// The initial sequence number of who sends in that direction, where its SYN was seen.
     pub fn isn(&self, direction: Direction) -> Option<u32> {
         let is_syn = |sight: &&Sight| matches!(sight.segment, Segment::Syn | Segment::SynAck);
-        self.sights.of(direction).iter().find(is_syn).map(|syn| syn.seq)
+        self.sights.at(direction.sender()).iter().find(is_syn).map(|syn| syn.seq)
     }
 
     /// How many segments it has.
     pub fn len(&self) -> usize {
-        self.sights.to_server.len() + self.sights.to_client.len()
+        self.sights.opener.len() + self.sights.acceptor.len()
     }
 
     /// Whether it has none.
@@ -147,15 +148,16 @@ impl Conversation {
 
     /// When its first segment was captured.
     pub fn start(&self) -> Timestamp {
-        let starts = Direction::BOTH.map(|direction| self.sights.of(direction).first().map(|sight| sight.at));
+        let starts =
+            Direction::BOTH.map(|direction| self.sights.at(direction.sender()).first().map(|sight| sight.at));
         starts.into_iter().flatten().min().unwrap_or_default()
     }
 
     /// Nobody but resets ever answered its SYNs.
     pub fn is_unanswered(&self) -> bool {
         self.opened
-            && self.sights.to_server.first().is_some_and(|first| first.segment == Segment::Syn)
-            && self.sights.to_client.iter().all(|sight| sight.segment == Segment::Rst)
+            && self.sights.opener.first().is_some_and(|first| first.segment == Segment::Syn)
+            && self.sights.acceptor.iter().all(|sight| sight.segment == Segment::Rst)
     }
 
     /// The segment opens another conversation between the same endpoints.
@@ -170,6 +172,6 @@ impl Conversation {
 
     fn push(&mut self, flow: Flow, sight: Sight) {
         let direction = if flow.src == self.client { Direction::ToServer } else { Direction::ToClient };
-        self.sights.of_mut(direction).push(sight);
+        self.sights.at_mut(direction.sender()).push(sight);
     }
 }

@@ -6,7 +6,7 @@ use crate::diff::compare::{Alone, Comparison, Told};
 use crate::diff::finding::{End, Finding, Kind, Place, Topic};
 use crate::diff::flows::{Certainty, Evidence};
 use crate::diff::options::Gap;
-use crate::diff::sides::{Known, Sides};
+use crate::diff::position::{Known, Position};
 use crate::diff::taken::{FLOWS_MAX, SEGMENTS_MAX, Taken};
 use crate::diff::{Direction, Side};
 use crate::mptcp::refusal::{Consequence, Weight};
@@ -113,7 +113,7 @@ pub fn notes(captures: &[Named<'_>; 2], comparison: &Comparison) -> Vec<String> 
             "{many} came out in part: the rest is elsewhere, or lost; their payload was not compared"
         ));
     }
-    if comparison.flows.iter().any(|flow| flow.sides.by == Known::Assumed) {
+    if comparison.flows.iter().any(|flow| flow.position.by == Known::Assumed) {
         notes.push(
             "neither hop limits nor time tell which capture is nearer to the client: BEFORE was assumed"
                 .into(),
@@ -204,11 +204,11 @@ impl Page {
             (Certainty::Certain, 100) => Certainty::Certain.label().to_owned(),
             (certainty, percent) => format!("{} ({percent} %)", certainty.label()),
         };
-        let by = flow.sides.by.label();
-        let client = match flow.sides.by {
+        let by = flow.position.by.label();
+        let client = match flow.position.by {
             Known::Copy => by.to_owned(),
             Known::HopLimit | Known::Time | Known::Presence | Known::Host | Known::Assumed => {
-                format!("client on the side of {} ({by})", flow.sides.client.label())
+                format!("client on the side of {} ({by})", flow.position.client.label())
             }
         };
         let paired = &flow.paired;
@@ -218,8 +218,8 @@ impl Page {
             &format!(
                 "{sure}: {}{more}; {client}; {} there, {} back",
                 why.join(", "),
-                counted(u64::try_from(paired.to_server).unwrap_or(u64::MAX), "segment"),
-                paired.to_client,
+                counted(u64::try_from(paired.opener).unwrap_or(u64::MAX), "segment"),
+                paired.acceptor,
             ),
         );
     }
@@ -372,10 +372,10 @@ fn values(finding: &Finding) -> Option<String> {
 /// From which capture to which the segments go.
 fn arrow(direction: Direction, flow: usize, comparison: &Comparison) -> String {
     // Numbered from 1, those of one capture alone behind them.
-    let told = flow.checked_sub(1).and_then(|at| comparison.flows.get(at)).map(|told| told.sides);
+    let told = flow.checked_sub(1).and_then(|at| comparison.flows.get(at)).map(|told| told.position);
     let alone = comparison.alone.iter().find(|alone| alone.number == Some(flow)).map(|alone| alone.side);
-    let sides = told.unwrap_or(Sides { client: alone.unwrap_or(Side::Before), by: Known::Presence });
-    let upstream = sides.upstream(direction);
+    let position = told.unwrap_or(Position { client: alone.unwrap_or(Side::Before), by: Known::Presence });
+    let upstream = position.upstream(direction);
     format!("{} → {}: frames ", upstream.label(), upstream.other().label())
 }
 

@@ -9,24 +9,11 @@ use crate::mptcp::option::{
     AddAddr, Announced, Capable, CapableData, CapableFlags, DataNumber, Dss, Join, Mapping, Prio, Proof,
     Tcprst,
 };
-use crate::mptcp::{Key, MptcpOption, ResetReason, Token, Version};
+use crate::mptcp::{Key, MptcpOption, ResetReason, Subtype, Token, Version};
 use crate::script::error::{Thing, Wrong};
 use crate::script::hosts::{Host, Way};
 use crate::script::words::{self, Words};
 use crate::wire::Segment;
-
-/// The options' names.
-pub(super) const NAMES: [&str; 9] = [
-    "mp_capable",
-    "mp_join",
-    "dss",
-    "add_addr",
-    "remove_addr",
-    "mp_prio",
-    "mp_fail",
-    "mp_fastclose",
-    "mp_tcprst",
-];
 
 /// Any id that is not 0, which is the first subflow's (RFC 8684 3.2).
 const ADDRESS_ID: u8 = 2;
@@ -41,20 +28,28 @@ pub(super) struct Said {
     pub(super) version: u8,
 }
 
-/// Reads an option behind its name; `None` where the name is none of [`NAMES`].
+/// The options' names.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    Subtype::ALL.into_iter().filter(|subtype| *subtype != Subtype::Unassigned).map(Subtype::label)
+}
+
+/// Reads an option behind its name; `None` where the name is none of [`names`].
 pub(super) fn read(name: &str, said: Said, words: &mut Words<'_, '_>) -> Result<Option<MptcpOption>, Wrong> {
-    let option = match name {
-        "mp_capable" => MptcpOption::Capable(capable(said, words)?),
-        "mp_join" => MptcpOption::Join(join(said, words)?),
-        "dss" => MptcpOption::Dss(dss(said, words)?),
-        "add_addr" => MptcpOption::AddAddr(add_addr(said, words)?),
-        "remove_addr" => MptcpOption::RemoveAddr(address_ids(words)?),
-        "mp_prio" => MptcpOption::Prio(Prio { backup: true, address_id: None }),
-        "mp_fail" => MptcpOption::Fail(9),
-        "mp_fastclose" if words.take("bad") => MptcpOption::Fastclose(Key([9; 8])),
-        "mp_fastclose" => MptcpOption::Fastclose(said.way.receiver.key()),
-        "mp_tcprst" => MptcpOption::Tcprst(tcprst(words)?),
-        _ => return Ok(None),
+    let Some(subtype) = Subtype::ALL.into_iter().find(|subtype| subtype.label() == name) else {
+        return Ok(None);
+    };
+    let option = match subtype {
+        Subtype::MpCapable => MptcpOption::Capable(capable(said, words)?),
+        Subtype::MpJoin => MptcpOption::Join(join(said, words)?),
+        Subtype::Dss => MptcpOption::Dss(dss(said, words)?),
+        Subtype::AddAddr => MptcpOption::AddAddr(add_addr(said, words)?),
+        Subtype::RemoveAddr => MptcpOption::RemoveAddr(address_ids(words)?),
+        Subtype::MpPrio => MptcpOption::Prio(Prio { backup: true, address_id: None }),
+        Subtype::MpFail => MptcpOption::Fail(9),
+        Subtype::MpFastclose if words.take("bad") => MptcpOption::Fastclose(Key([9; 8])),
+        Subtype::MpFastclose => MptcpOption::Fastclose(said.way.receiver.key()),
+        Subtype::MpTcprst => MptcpOption::Tcprst(tcprst(words)?),
+        Subtype::Unassigned => return Ok(None),
     };
     words.end(name)?;
     Ok(Some(option))

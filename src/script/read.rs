@@ -233,7 +233,8 @@ fn option(draft: Draft, said: &mut Said, mut words: Words<'_, '_>) -> Result<Dra
         return Ok(draft.with_raw(&bytes));
     }
     let Some(option) = mptcp_options::read(name, *said, &mut words)? else {
-        let names = [&mptcp_options::NAMES[..], &tcp_options::NAMES, &["raw", "seq"]].concat();
+        let names =
+            mptcp_options::names().chain(tcp_options::NAMES).chain(["raw", "seq"]).collect::<Vec<_>>();
         return Err(Wrong::unknown(name, Thing::Option, &names));
     };
     if let MptcpOption::Capable(capable) = &option {

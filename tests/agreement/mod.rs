@@ -27,6 +27,10 @@ pub(crate) struct Compared {
     /// How often each field was compared.
     fields: BTreeMap<String, usize>,
     grouped: usize,
+    by_stream: usize,
+    plain: usize,
+    /// The segments that only one of the two groups.
+    left_out: Vec<String>,
     connections: usize,
     subflows: usize,
     joins: usize,
@@ -50,11 +54,19 @@ impl Compared {
             grouping.add(&segment);
         }
         self.segments += ours.len();
+        self.connections += grouping.connections(&name);
         self.grouped += grouping.segments;
+        self.by_stream += grouping.by_stream;
+        self.plain += grouping.plain;
         self.subflows += grouping.subflows.len();
         self.joins += grouping.joins;
-        self.connections += grouping.connections(&name);
+        self.left_out.extend(grouping.left_out);
         self.captures.insert(name);
+    }
+
+    /// Fails where a segment was not compared with one that Wireshark groups.
+    pub(crate) fn leaves_none_out(&self) {
+        assert!(self.left_out.is_empty(), "only one of the two groups {:#?}", self.left_out);
     }
 
     /// Fails where a difference is explained that is none any more, in the captures that were compared.
@@ -86,16 +98,23 @@ impl fmt::Display for Compared {
         let fields: usize = self.fields.values().sum();
         writeln!(
             f,
-            "compared {} fields of {} options of {} segments in {} captures; grouping of {} segments into {} subflows of {} \
-             connections, {} joins by their tokens",
+            "compared {} fields of {} options of {} segments in {} captures",
             thousands(fields),
             thousands(self.options),
             thousands(self.segments),
             self.captures.len(),
+        )?;
+        writeln!(
+            f,
+            "grouping: {} segments into {} subflows of {} connections, {} joins by their tokens; {} more, without a key or an \
+             option, into subflows alone; {} plain; not compared: {}",
             thousands(self.grouped),
             self.subflows,
             self.connections,
-            self.joins
+            self.joins,
+            thousands(self.by_stream),
+            thousands(self.plain),
+            self.left_out.len(),
         )?;
         for (field, count) in &self.fields {
             writeln!(f, "{:>9} {field}", thousands(*count))?;

@@ -14,6 +14,7 @@ use super::segment::Segment;
 
 pub(super) const PREFIX: &str = "tcp.options.mptcp.";
 
+/// By number, as Wireshark tells them. What is held against it does not say itself what it should be called.
 const SUBTYPES: [&str; 9] = [
     "mp_capable",
     "mp_join",

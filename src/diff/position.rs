@@ -9,7 +9,7 @@ const CLOCKS_AGREE_NANOS: i128 = 1_000_000_000;
 
 /// Where a conversation's client is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sides {
+pub struct Position {
     /// The capture on the client's side.
     pub client: Side,
     /// How that is known.
@@ -47,7 +47,7 @@ impl Known {
     }
 }
 
-impl Sides {
+impl Position {
     /// Where segments of that direction come from.
     pub const fn upstream(self, direction: Direction) -> Side {
         match (self.by, direction) {
@@ -58,15 +58,15 @@ impl Sides {
     }
 }
 
-/// Finds the sides of a pair.
-pub fn sides(before: &Conversation, after: &Conversation, alignment: &Alignment) -> Sides {
+/// Finds where the client of a pair is.
+pub fn position(before: &Conversation, after: &Conversation, alignment: &Alignment) -> Position {
     // How much sooner, or with how much more of its hop limit, what the client sends is in BEFORE.
     let mut hops = 0_i64;
     let mut later = Direction::BOTH.map(|direction| (direction, Vec::new()));
     for (direction, later) in &mut later {
-        for run in &alignment.aligned.of(*direction).runs {
-            let one = run.before.first().and_then(|&at| before.sights.of(*direction).get(at));
-            let other = run.after.first().and_then(|&at| after.sights.of(*direction).get(at));
+        for run in &alignment.aligned.at(direction.sender()).runs {
+            let one = run.before.first().and_then(|&at| before.sights.at(direction.sender()).get(at));
+            let other = run.after.first().and_then(|&at| after.sights.at(direction.sender()).get(at));
             let (Some(one), Some(other)) = (one, other) else { continue };
             let lost = (i64::from(one.hop_limit) - i64::from(other.hop_limit)).signum();
             hops += if *direction == Direction::ToServer { lost } else { -lost };
@@ -74,12 +74,12 @@ pub fn sides(before: &Conversation, after: &Conversation, alignment: &Alignment)
         }
     }
     if hops != 0 {
-        return Sides { client: side(hops > 0), by: Known::HopLimit };
+        return Position { client: side(hops > 0), by: Known::HopLimit };
     }
     let [(_, to_server), (_, to_client)] = later;
     let times = to_server.len() + to_client.len();
     if times > 0 && to_server.iter().chain(&to_client).all(|later| *later == 0) {
-        return Sides { client: Side::Before, by: Known::Copy };
+        return Position { client: Side::Before, by: Known::Copy };
     }
     let sooner = match (median(to_server), median(to_client)) {
         (Some(there), Some(back)) => there - back,
@@ -88,18 +88,18 @@ pub fn sides(before: &Conversation, after: &Conversation, alignment: &Alignment)
         (Some(_), None) | (None, Some(_) | None) => 0,
     };
     if sooner == 0 {
-        return Sides { client: Side::Before, by: Known::Assumed };
+        return Position { client: Side::Before, by: Known::Assumed };
     }
-    Sides { client: side(sooner > 0), by: Known::Time }
+    Position { client: side(sooner > 0), by: Known::Time }
 }
 
 /// How much later AFTER's clock is, in nanoseconds: between the two directions.
 pub fn clock(before: &Conversation, after: &Conversation, alignment: &Alignment) -> i128 {
     let medians = Direction::BOTH.map(|direction| {
-        let runs = alignment.aligned.of(direction).runs.iter();
+        let runs = alignment.aligned.at(direction.sender()).runs.iter();
         let later = runs.filter_map(|run| {
-            let one = before.sights.of(direction).get(*run.before.first()?)?;
-            let other = after.sights.of(direction).get(*run.after.first()?)?;
+            let one = before.sights.at(direction.sender()).get(*run.before.first()?)?;
+            let other = after.sights.at(direction.sender()).get(*run.after.first()?)?;
             Some(i128::from(other.at.nanos()) - i128::from(one.at.nanos()))
         });
         median(later.collect())
