@@ -18,12 +18,16 @@ use crate::queue::resets::ResetSockets;
 use crate::queue::verdicts::{GROUP_MAX, Verdicts};
 use crate::queue::whole::{Awaited, HEAD_BYTES, WHOLE_BYTES, whole_queue};
 use crate::queue::{QueueError, QueueOptions, kernel_queues, socket};
+use crate::time::Timestamp;
 use crate::wire::edit::ChecksumState;
 use crate::wire::reset::Reset;
 use crate::{clock, marks};
 
 /// How long a worker that stops goes on answering what waits; a full queue takes a few milliseconds.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
+
+/// A packet that waited is received within a microsecond; one that did not takes a wake-up, of five at least.
+const AT_ONCE: Duration = Duration::from_micros(3);
 
 /// Whether a burst waits for its first packet.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,6 +47,8 @@ pub struct Worker {
     evidence: Option<Collector>,
     verdicts: Verdicts,
     awaited: Awaited,
+    /// Packets that are answered together, at most.
+    group: usize,
     /// The packet that was received last.
     last_id: u32,
     /// Packets may wait in the kernel that nobody received: those queued while the queue was configured, or behind an error.
@@ -90,6 +96,7 @@ impl Worker {
             evidence: None,
             verdicts: Verdicts::new(number),
             awaited: Awaited::default(),
+            group: 1,
             last_id: 0,
             missing: true,
         })
@@ -117,14 +124,21 @@ impl Worker {
         }
     }
 
-    /// Answers the packets that wait, as many as one group of verdicts holds: false when there was none. The verdicts leave
-    /// once no packet is left, so none waits for a packet that is still to come.
+    /// Answers the packets that wait, up to a group of them: false when there was none. The verdicts leave once no packet is
+    /// left, so none waits for a packet that is still to come.
     fn burst(&mut self, engine: &Engine, metrics: &QueueMetrics, wait: Wait) -> bool {
         self.queue.set_nonblocking(wait == Wait::No);
+        let asked = clock::now();
         let mut received = 0;
-        while received < GROUP_MAX {
+        while received < self.group {
             match self.queue.recv() {
-                Ok(message) => self.answer(engine, metrics, message),
+                Ok(message) => {
+                    let now = clock::now();
+                    if received == 0 {
+                        self.pace(now.since(asked));
+                    }
+                    self.answer(engine, metrics, message, now);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // A verdict that the kernel refused, a full buffer: neither is a reason to stop.
@@ -140,14 +154,19 @@ impl Worker {
         received > 0
     }
 
-    fn answer(&mut self, engine: &Engine, metrics: &QueueMetrics, message: Message) {
+    /// Looking for a packet that is not there costs a system call, and the verdict waits for it meanwhile. So packets that
+    /// come one by one are answered one by one; groups grow as long as packets wait already.
+    fn pace(&mut self, waited: Duration) {
+        self.group = if waited < AT_ONCE { (self.group * 2).min(GROUP_MAX) } else { 1 };
+    }
+
+    fn answer(&mut self, engine: &Engine, metrics: &QueueMetrics, message: Message, began: Timestamp) {
         let first_look = message.get_queue_num() == self.number;
         if first_look {
             self.recall(metrics, message.get_packet_id());
         } else if let Some(decision) = self.awaited.take(message.get_payload()) {
             return self.settle(metrics, &decision, message);
         }
-        let began = clock::now();
         let ingress = Ingress {
             input: self.interfaces.name(began, &self.socket, message.get_indev()),
             output: self.interfaces.name(began, &self.socket, message.get_outdev()),
