@@ -5,7 +5,7 @@ mod netns;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,13 +23,58 @@ const WITHOUT_ROOT: &str = "MPGATE_TESTS_WITHOUT_ROOT";
 /// Captures take what the kernel has handed them within this.
 const SETTLE: Duration = Duration::from_millis(300);
 
-const SERVER: &str = "10.0.2.2:4430";
 /// What DNAT makes the server of.
 const FRONT: &str = "10.0.9.9:4430";
+
+/// The protocol that carries TCP. Networks and hosts have the same numbers in both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    fn addr(self, network: u8, host: u8) -> String {
+        match self {
+            Self::V4 => format!("10.0.{network}.{host}"),
+            Self::V6 => format!("fd00:{network}::{host}"),
+        }
+    }
+
+    /// As `ip addr add` takes it.
+    fn prefixed(self, network: u8, host: u8) -> String {
+        let addr = self.addr(network, host);
+        match self {
+            Self::V4 => format!("{addr}/24"),
+            Self::V6 => format!("{addr}/64"),
+        }
+    }
+
+    fn server(self) -> SocketAddr {
+        (self.addr(2, 2).parse::<IpAddr>().unwrap(), 4430).into()
+    }
+
+    const fn iptables(self) -> &'static str {
+        match self {
+            Self::V4 => "iptables",
+            Self::V6 => "ip6tables",
+        }
+    }
+
+    const fn forwarding(self) -> &'static str {
+        match self {
+            Self::V4 => "net/ipv4/ip_forward",
+            Self::V6 => "net/ipv6/conf/all/forwarding",
+        }
+    }
+}
 
 /// A client with two addresses, a router and a server, gone with this value.
 struct World {
     name: String,
+    family: Family,
     files: tempfile::TempDir,
 }
 
@@ -42,37 +87,46 @@ enum Offloads {
 
 impl World {
     /// `None` where the environment says that there is no root.
-    fn new(offloads: Offloads) -> Option<Self> {
+    fn new(family: Family, offloads: Offloads) -> Option<Self> {
         static BUILT: AtomicU32 = AtomicU32::new(0);
         if std::env::var_os(WITHOUT_ROOT).is_some() {
             return None;
         }
         assert!(geteuid().is_root(), "needs root: sudo ./tests/run, or set {WITHOUT_ROOT}=1");
         let name = format!("mpg{}d{}", std::process::id(), BUILT.fetch_add(1, Ordering::Relaxed));
-        let world = Self { name, files: tempfile::tempdir().unwrap() };
+        let world = Self { name, family, files: tempfile::tempdir().unwrap() };
         let [c, r, s] = world.hosts();
         for ns in [&c, &r, &s] {
             run(&format!("ip netns add {ns}"));
             run(&format!("ip -n {ns} link set lo up"));
-            sysctl(ns, "net/ipv4/ip_forward", "1");
+            sysctl(ns, family.forwarding(), "1");
+            // An address that waits for others to object neither connects nor asks for neighbours.
+            sysctl(ns, "net/ipv6/conf/default/accept_dad", "0");
             sysctl(ns, "net/mptcp/blackhole_timeout", "0");
             run(&format!("ip -n {ns} mptcp limits set subflows 2 add_addr_accepted 2"));
         }
         run(&format!("ip -n {c} link add c0 type veth peer name r0 netns {r}"));
         run(&format!("ip -n {r} link add r1 type veth peer name s0 netns {s}"));
-        let ends =
-            [(&c, "c0", "1.2"), (&c, "c0", "1.3"), (&r, "r0", "1.1"), (&r, "r1", "2.1"), (&s, "s0", "2.2")];
-        for (ns, link, addr) in ends {
-            run(&format!("ip -n {ns} addr add 10.0.{addr}/24 dev {link}"));
+        let ends = [
+            (&c, "c0", (1, 2)),
+            (&c, "c0", (1, 3)),
+            (&r, "r0", (1, 1)),
+            (&r, "r1", (2, 1)),
+            (&s, "s0", (2, 2)),
+        ];
+        for (ns, link, (network, host)) in ends {
+            run(&format!("ip -n {ns} addr add {} dev {link}", family.prefixed(network, host)));
             run(&format!("ip -n {ns} link set {link} up"));
             if offloads == Offloads::Off {
                 run_in(ns, &format!("ethtool -K {link} tso off gso off gro off"));
             }
         }
-        run(&format!("ip -n {c} route add default via 10.0.1.1"));
-        run(&format!("ip -n {s} route add default via 10.0.2.1"));
+        for (ns, network) in [(&c, 1), (&s, 2)] {
+            let (router, own) = (family.addr(network, 1), family.addr(network, 2));
+            run(&format!("ip -n {ns} route add default via {router} src {own}"));
+        }
         // Neighbours answer late at first.
-        let closed = connect(&c, "10.0.2.2:9".parse().unwrap(), Protocol::TCP);
+        let closed = connect(&c, SocketAddr::new(family.server().ip(), 9), Protocol::TCP);
         assert!(closed.is_err(), "nobody listens there");
         Some(world)
     }
@@ -97,7 +151,8 @@ impl World {
 
     /// The client's second address takes part.
     fn with_second_subflow(&self) {
-        run(&format!("ip -n {} mptcp endpoint add 10.0.1.3 dev c0 subflow", self.hosts()[0]));
+        let (client, addr) = (&self.hosts()[0], self.family.addr(1, 3));
+        run(&format!("ip -n {client} mptcp endpoint add {addr} dev c0 subflow"));
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -116,13 +171,20 @@ impl World {
         captures.into_iter().for_each(Tcpdump::stop);
     }
 
-    /// A connection to `addr`: so many bytes there and back, `idle` in between.
-    fn talk(&self, addr: &str, bytes: usize, idle: Duration) {
+    /// A connection to the server: so many bytes there and back, `idle` in between.
+    fn talk(&self, bytes: usize, idle: Duration) {
+        self.talk_to(self.family.server(), bytes, idle);
+    }
+
+    /// The same by another of its addresses.
+    fn talk_to(&self, addr: SocketAddr, bytes: usize, idle: Duration) {
         let [c, _, s] = self.hosts();
+        let server = self.family.server();
         let listener = inside(&s, || {
-            let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP)).unwrap();
+            let socket =
+                Socket::new(Domain::for_address(server), Type::STREAM, Some(Protocol::MPTCP)).unwrap();
             socket.set_reuse_address(true).unwrap();
-            socket.bind(&SERVER.parse::<SocketAddr>().unwrap().into()).unwrap();
+            socket.bind(&server.into()).unwrap();
             socket.listen(8).unwrap();
             socket
         });
@@ -133,7 +195,7 @@ impl World {
                 // A join is accepted by the listener: it stays until the client has closed.
                 drop(listener);
             });
-            let mut stream = connect(&c, addr.parse().unwrap(), Protocol::MPTCP).unwrap();
+            let mut stream = connect(&c, addr, Protocol::MPTCP).unwrap();
             stream.write_all(&vec![7; bytes]).unwrap();
             wait(idle);
             exchange(&mut stream, bytes, Role::Client);
@@ -149,10 +211,15 @@ impl World {
         serde_json::from_slice(&self.diff(&["--json"]).stdout).unwrap()
     }
 
-    /// What a user sees, with what is another each time left out.
+    /// What a user sees, with what is another each time left out, and with the addresses of IPv4.
     fn text(&self) -> String {
         let output = self.diff(&[]);
-        normalized(&String::from_utf8(output.stdout).unwrap(), self.files.path())
+        let mut text = String::from_utf8(output.stdout).unwrap();
+        for (network, host) in [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2)] {
+            let (ours, plain) = (self.family.addr(network, host), Family::V4.addr(network, host));
+            text = text.replace(&format!("[{ours}]"), &plain).replace(&ours, &plain);
+        }
+        normalized(&text, self.files.path())
     }
 }
 
@@ -225,7 +292,7 @@ impl Tcpdump {
 }
 
 fn connect(ns: &str, addr: SocketAddr, protocol: Protocol) -> std::io::Result<TcpStream> {
-    let socket = inside(ns, || Socket::new(Domain::IPV4, Type::STREAM, Some(protocol)))?;
+    let socket = inside(ns, || Socket::new(Domain::for_address(addr), Type::STREAM, Some(protocol)))?;
     socket.connect_timeout(&addr.into(), Duration::from_secs(20))?;
     Ok(socket.into())
 }
@@ -278,48 +345,58 @@ const SHORT: Duration = Duration::from_millis(200);
 
 #[test]
 fn nothing_is_changed_where_there_is_no_box() {
-    let Some(world) = World::new(Offloads::Off) else { return };
-    world.with_second_subflow();
-    world.captured(|| world.talk(SERVER, 20_000, SHORT));
-    let output = world.diff(&[]);
-    assert_eq!(output.status.code(), Some(0), "{}", world.text());
-    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
-    insta::assert_snapshot!(world.text());
+    for family in Family::BOTH {
+        let Some(world) = World::new(family, Offloads::Off) else { return };
+        world.with_second_subflow();
+        world.captured(|| world.talk(20_000, SHORT));
+        let output = world.diff(&[]);
+        assert_eq!(output.status.code(), Some(0), "{family:?}: {}", world.text());
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), "", "{family:?}");
+        insta::assert_snapshot!("nothing", world.text());
+    }
 }
 
-#[test]
-fn stripping_by_iptables_and_by_nftables_is_named_and_nothing_else() {
-    for box_of in ["iptables", "nft"] {
-        let Some(world) = World::new(Offloads::Off) else { return };
+fn check_stripping(put_up: impl Fn(&World)) {
+    for family in Family::BOTH {
+        let Some(world) = World::new(family, Offloads::Off) else { return };
         world.with_second_subflow();
-        if box_of == "nft" {
-            world.nft("reset tcp option mptcp");
-        } else {
-            world.router("iptables -t mangle -A FORWARD -p tcp -j TCPOPTSTRIP --strip-options 30");
-        }
+        put_up(&world);
         world.captured(|| {
-            world.talk(SERVER, 20_000, SHORT);
-            world.talk(SERVER, 20_000, SHORT);
+            world.talk(20_000, SHORT);
+            world.talk(20_000, SHORT);
         });
-        assert_eq!(world.diff(&[]).status.code(), Some(1), "{box_of}");
+        assert_eq!(world.diff(&[]).status.code(), Some(1), "{family:?}");
         insta::assert_snapshot!("stripping", world.text());
     }
 }
 
 #[test]
+fn stripping_by_iptables_is_named_and_nothing_else() {
+    check_stripping(|world| {
+        let iptables = world.family.iptables();
+        world.router(&format!("{iptables} -t mangle -A FORWARD -p tcp -j TCPOPTSTRIP --strip-options 30"));
+    });
+}
+
+#[test]
+fn stripping_by_nftables_is_named_and_nothing_else() {
+    check_stripping(|world| world.nft("reset tcp option mptcp"));
+}
+
+#[test]
 fn dropped_syns_with_mp_capable_are_a_pattern() {
-    let Some(world) = World::new(Offloads::Off) else { return };
+    let Some(world) = World::new(Family::V4, Offloads::Off) else { return };
     world.router("iptables -A FORWARD -p tcp --syn --tcp-option 30 -j DROP");
-    world.captured(|| world.talk(SERVER, 20_000, SHORT));
+    world.captured(|| world.talk(20_000, SHORT));
     insta::assert_snapshot!(world.text());
 }
 
 #[test]
 fn dropped_joins_are_told_and_the_connection_is_whole() {
-    let Some(world) = World::new(Offloads::Off) else { return };
+    let Some(world) = World::new(Family::V4, Offloads::Off) else { return };
     world.with_second_subflow();
     world.nft("tcp option mptcp subtype 1 drop");
-    world.captured(|| world.talk(SERVER, 20_000, Duration::from_millis(2500)));
+    world.captured(|| world.talk(20_000, Duration::from_millis(2500)));
     let json = world.json();
     let finding = &json["findings"][0];
     // How many SYNs fit into the time is the kernel's business.
@@ -332,22 +409,30 @@ fn dropped_joins_are_told_and_the_connection_is_whole() {
 
 #[test]
 fn a_masquerade_is_seen_through() {
-    let Some(world) = World::new(Offloads::Off) else { return };
-    world.with_second_subflow();
-    world.router("iptables -t nat -A POSTROUTING -o r1 -j MASQUERADE --random");
-    world.captured(|| {
-        world.talk(SERVER, 20_000, SHORT);
-        world.talk(SERVER, 20_000, SHORT);
-    });
-    insta::assert_snapshot!(world.text());
+    for family in Family::BOTH {
+        let Some(world) = World::new(family, Offloads::Off) else { return };
+        world.with_second_subflow();
+        let iptables = family.iptables();
+        world.router(&format!("{iptables} -t nat -A POSTROUTING -o r1 -j MASQUERADE --random"));
+        world.captured(|| {
+            world.talk(20_000, SHORT);
+            world.talk(20_000, SHORT);
+        });
+        let text = match family {
+            Family::V4 => world.text(),
+            // One less: it has no IP id.
+            Family::V6 => world.text().replace(" 6 more;", " 7 more;").replace(" 4 more;", " 5 more;"),
+        };
+        insta::assert_snapshot!("masquerade", text);
+    }
 }
 
 #[test]
 fn a_nat_of_the_server_is_seen_through_and_other_changes_too() {
-    let Some(world) = World::new(Offloads::Off) else { return };
+    let Some(world) = World::new(Family::V4, Offloads::Off) else { return };
     world.router("iptables -t nat -A PREROUTING -p tcp -d 10.0.9.9 -j DNAT --to 10.0.2.2");
     world.router("iptables -t mangle -A FORWARD -p tcp --tcp-flags SYN SYN -o r1 -j TCPMSS --set-mss 1200");
-    world.captured(|| world.talk(FRONT, 20_000, SHORT));
+    world.captured(|| world.talk_to(FRONT.parse().unwrap(), 20_000, SHORT));
     insta::assert_snapshot!(world.text());
 }
 
@@ -381,31 +466,33 @@ impl Drop for Gate {
 
 #[test]
 fn a_gate_that_strips_is_seen_to_do_so() {
-    let Some(world) = World::new(Offloads::Off) else { return };
-    let rules = "[[rule]]\nname = \"plain\"\noption = \"mp_capable\"\naction = \"strip\"\n";
-    let gate = Gate::start(&world, rules);
-    world.captured(|| world.talk(SERVER, 20_000, SHORT));
-    drop(gate);
-    insta::assert_snapshot!(world.text());
+    for family in Family::BOTH {
+        let Some(world) = World::new(family, Offloads::Off) else { return };
+        let rules = "[[rule]]\nname = \"plain\"\noption = \"mp_capable\"\naction = \"strip\"\n";
+        let gate = Gate::start(&world, rules);
+        world.captured(|| world.talk(20_000, SHORT));
+        drop(gate);
+        insta::assert_snapshot!("gate_strips", world.text());
+    }
 }
 
 #[test]
 fn a_gate_that_rejects_joins_is_seen_to_do_so() {
-    let Some(world) = World::new(Offloads::Off) else { return };
+    let Some(world) = World::new(Family::V4, Offloads::Off) else { return };
     world.with_second_subflow();
     let rules = "[[rule]]\nname = \"one path\"\noption = \"mp_join\"\naction = \"reject\"\n";
     let gate = Gate::start(&world, rules);
-    world.captured(|| world.talk(SERVER, 20_000, SHORT));
+    world.captured(|| world.talk(20_000, SHORT));
     drop(gate);
     insta::assert_snapshot!(world.text());
 }
 
 #[test]
 fn segments_that_a_network_card_splits_are_no_change() {
-    let Some(world) = World::new(Offloads::On) else { return };
+    let Some(world) = World::new(Family::V4, Offloads::On) else { return };
     // The client's large segments are split on their way out of the router, those of the server at the server.
     run_in(&world.hosts()[1], "ethtool -K r1 tso off gso off");
-    world.captured(|| world.talk(SERVER, 400_000, SHORT));
+    world.captured(|| world.talk(400_000, SHORT));
     let json = world.json();
     assert_eq!(findings(&json), Vec::<String>::new(), "{json:#}");
     let notes: Vec<_> = json["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap()).collect();
@@ -420,10 +507,10 @@ fn segments_that_a_network_card_splits_are_no_change() {
 #[test]
 fn losses_are_told_as_such_and_nothing_else() {
     for offloads in [Offloads::Off, Offloads::On] {
-        let Some(world) = World::new(offloads) else { return };
+        let Some(world) = World::new(Family::V4, offloads) else { return };
         world.with_second_subflow();
         world.router("iptables -A FORWARD -p tcp -m statistic --mode random --probability 0.04 -j DROP");
-        world.captured(|| world.talk(SERVER, 1_500_000, SHORT));
+        world.captured(|| world.talk(1_500_000, SHORT));
         let json = world.json();
         let findings = json["findings"].as_array().unwrap();
         let kinds: Vec<_> = findings.iter().map(|finding| &finding["kind"]).collect();
