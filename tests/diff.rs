@@ -1,5 +1,5 @@
 //! `mpgate diff` on captures from both sides of real boxes in network namespaces, and on captures that are made.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod netns;
 
@@ -8,7 +8,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -48,7 +49,8 @@ impl Family {
         let addr = self.addr(network, host);
         match self {
             Self::V4 => format!("{addr}/24"),
-            Self::V6 => format!("{addr}/64"),
+            // Without a wait for others to object.
+            Self::V6 => format!("{addr}/64 nodad"),
         }
     }
 
@@ -100,7 +102,7 @@ impl World {
             run(&format!("ip netns add {ns}"));
             run(&format!("ip -n {ns} link set lo up"));
             sysctl(ns, family.forwarding(), "1");
-            // An address that waits for others to object neither connects nor asks for neighbours.
+            // Link-local addresses, which wait likewise, ask for neighbours.
             sysctl(ns, "net/ipv6/conf/default/accept_dad", "0");
             sysctl(ns, "net/mptcp/blackhole_timeout", "0");
             run(&format!("ip -n {ns} mptcp limits set subflows 2 add_addr_accepted 2"));
@@ -159,16 +161,50 @@ impl World {
         self.files.path().join(name)
     }
 
+    /// Takes option 30 out of what goes through the router and matches.
+    fn strip(&self, matching: &str) {
+        let iptables = self.family.iptables();
+        self.router(&format!("{iptables} -t mangle -A FORWARD {matching} -j TCPOPTSTRIP --strip-options 30"));
+    }
+
     /// Captures at the client and at the server while `act` goes on.
-    fn captured(&self, act: impl FnOnce()) {
+    fn captured<T>(&self, act: impl FnOnce() -> T) -> T {
         let [c, _, s] = self.hosts();
         let captures = [
             Tcpdump::start(&c, "c0", &self.file("before.pcap")),
             Tcpdump::start(&s, "s0", &self.file("after.pcap")),
         ];
-        act();
+        let done = act();
         wait(SETTLE);
         captures.into_iter().for_each(Tcpdump::stop);
+        done
+    }
+
+    /// What a capture has up to now, as replay tells it.
+    fn seen(&self, name: &str) -> Vec<Value> {
+        let output = Command::new(env!("CARGO_BIN_EXE_mpgate"))
+            .args(["replay", "--json"])
+            .arg(self.file(name))
+            .output()
+            .unwrap();
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let objects = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        objects.filter(|object| object.get("type").is_none()).collect()
+    }
+
+    fn listener(&self) -> Socket {
+        let addr = self.family.server();
+        inside(&self.hosts()[2], || {
+            let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::MPTCP)).unwrap();
+            socket.set_reuse_address(true).unwrap();
+            socket.bind(&addr.into()).unwrap();
+            socket.listen(8).unwrap();
+            socket
+        })
+    }
+
+    fn connect(&self) -> TcpStream {
+        connect(&self.hosts()[0], self.family.server(), Protocol::MPTCP).unwrap()
     }
 
     /// A connection to the server: so many bytes there and back, `idle` in between.
@@ -178,16 +214,8 @@ impl World {
 
     /// The same by another of its addresses.
     fn talk_to(&self, addr: SocketAddr, bytes: usize, idle: Duration) {
-        let [c, _, s] = self.hosts();
-        let server = self.family.server();
-        let listener = inside(&s, || {
-            let socket =
-                Socket::new(Domain::for_address(server), Type::STREAM, Some(Protocol::MPTCP)).unwrap();
-            socket.set_reuse_address(true).unwrap();
-            socket.bind(&server.into()).unwrap();
-            socket.listen(8).unwrap();
-            socket
-        });
+        let [c, ..] = self.hosts();
+        let listener = self.listener();
         thread::scope(|scope| {
             let server = scope.spawn(move || {
                 let mut stream: TcpStream = listener.accept().unwrap().0.into();
@@ -201,6 +229,53 @@ impl World {
             exchange(&mut stream, bytes, Role::Client);
             server.join().unwrap();
         });
+    }
+
+    /// Requests and answers of so many bytes; the box begins in their midst.
+    fn converse(&self, bytes: usize, begin: impl FnOnce()) -> Conversed {
+        let listener = self.listener();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                let mut stream: TcpStream = listener.accept().unwrap().0.into();
+                let mut request = vec![0; bytes];
+                while stream.read_exact(&mut request).and_then(|()| stream.write_all(&request)).is_ok() {}
+                drop(listener);
+            });
+            let mut stream = self.connect();
+            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            let mut round = |number: u8| {
+                let mut answer = vec![0; bytes];
+                let heard =
+                    stream.write_all(&vec![number; bytes]).and_then(|()| stream.read_exact(&mut answer));
+                heard.is_ok() && answer.iter().all(|byte| *byte == number)
+            };
+            assert!((0..3).all(&mut round), "nothing is in the way");
+            wait(SETTLE);
+            let frames = self.seen("before.pcap").len();
+            begin();
+            Conversed { frames, whole: (3..6).all(&mut round) }
+        })
+    }
+
+    /// A connection in which the client alone speaks, and the box begins in its midst.
+    fn upload(&self, begin: impl FnOnce()) -> Upload {
+        let listener = self.listener();
+        let got = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&got);
+        thread::spawn(move || {
+            let mut stream: TcpStream = listener.accept().unwrap().0.into();
+            let mut buffer = vec![0; 1 << 16];
+            // Until the world is gone.
+            while let Ok(bytes @ 1..) = stream.read(&mut buffer) {
+                counted.fetch_add(bytes, Ordering::Relaxed);
+            }
+        });
+        let mut upload = Upload { stream: self.connect(), sent: 0, got };
+        upload.send(60_000);
+        assert!(upload.gets(|got, sent| got == sent), "all that was sent before has come");
+        wait(SETTLE);
+        begin();
+        upload
     }
 
     fn diff(&self, words: &[&str]) -> Output {
@@ -229,6 +304,42 @@ impl Drop for World {
             let gone = Command::new("ip").args(["netns", "del", &ns]).stderr(Stdio::null()).status();
             gone.expect("ip netns del runs");
         }
+    }
+}
+
+/// A conversation in whose midst a box began.
+struct Conversed {
+    /// What the client's capture had by then.
+    frames: usize,
+    /// All answers came and were right.
+    whole: bool,
+}
+
+/// What a client sends, and how much the application of the server has got.
+struct Upload {
+    stream: TcpStream,
+    sent: usize,
+    got: Arc<AtomicUsize>,
+}
+
+impl Upload {
+    /// As much of it as is taken within a second.
+    fn send(&mut self, bytes: usize) {
+        self.stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+        let data = vec![7; bytes];
+        let upto = self.sent + bytes;
+        while self.sent < upto {
+            let Ok(taken) = self.stream.write(&data[..upto - self.sent]) else { return };
+            self.sent += taken;
+        }
+    }
+
+    /// Whether what the server has got gets to be so within ten seconds.
+    fn gets(&self, is: impl Fn(usize, usize) -> bool) -> bool {
+        (0..200).any(|_| {
+            wait(Duration::from_millis(50));
+            is(self.got.load(Ordering::Relaxed), self.sent)
+        })
     }
 }
 
@@ -372,10 +483,7 @@ fn check_stripping(put_up: impl Fn(&World)) {
 
 #[test]
 fn stripping_by_iptables_is_named_and_nothing_else() {
-    check_stripping(|world| {
-        let iptables = world.family.iptables();
-        world.router(&format!("{iptables} -t mangle -A FORWARD -p tcp -j TCPOPTSTRIP --strip-options 30"));
-    });
+    check_stripping(|world| world.strip("-p tcp"));
 }
 
 #[test]
@@ -501,6 +609,125 @@ fn segments_that_a_network_card_splits_are_no_change() {
     let paired = |side: &str| json["flows"][0]["segments"][side].as_u64().unwrap();
     assert!(paired("client_to_server") > 0 && paired("server_to_client") > 0);
     assert_eq!(world.diff(&[]).status.code(), Some(0));
+}
+
+/// Of `seen`, the client's data with DSS from that address, on both sides of a frame: how many before it, and the first behind.
+fn with_dss(seen: &[Value], addr: &str, frame: usize) -> (usize, Value) {
+    let of = |object: &&Value| {
+        let src = object["src"].as_str().unwrap();
+        let has_dss = object["options"].as_array().unwrap().iter().any(|option| option["subtype"] == "dss");
+        object["segment"] == "data" && has_dss && src.contains(addr)
+    };
+    let is_before = |object: &&Value| object["frame"].as_u64().unwrap() <= frame.try_into().unwrap();
+    let (before, behind): (Vec<_>, Vec<_>) = seen.iter().filter(of).partition(is_before);
+    (before.len(), behind[0].clone())
+}
+
+fn titled<'j>(json: &'j Value, title: &str) -> &'j Value {
+    let mut findings = json["findings"].as_array().unwrap().iter();
+    findings.find(|finding| finding["title"] == title).unwrap_or_else(|| unreachable!("{json:#}"))
+}
+
+/// The only finding: from somewhere in the connection to its end.
+fn one_from_midway(world: &World) -> Value {
+    let json = world.json();
+    let [finding] = json["findings"].as_array().unwrap().as_slice() else { unreachable!("{json:#}") };
+    let span = &finding["spans"][0];
+    let untouched = ["before", "between", "behind"].map(|place| span[place].as_u64().unwrap());
+    assert!(untouched[0] > 0 && untouched[1..] == [0, 0], "{json:#}");
+    finding.clone()
+}
+
+fn weights_and_effects(finding: &Value) -> String {
+    let effects = finding["effects"].as_array().unwrap().iter();
+    let words =
+        effects.map(|effect| format!("{}: {} / {}", effect["weight"], effect["sender"], effect["receiver"]));
+    words.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_strip_that_begins_in_mid_connection_is_told_from_when_on() {
+    for family in Family::BOTH {
+        let Some(world) = World::new(family, Offloads::Off) else { return };
+        let conversed = world.captured(|| world.converse(20_000, || world.strip("-p tcp")));
+        let json = world.json();
+        // An answer that comes late finds the client repeating itself: what resets it then is stripped, too.
+        for finding in json["findings"].as_array().unwrap() {
+            assert_eq!(finding["kind"], "option_removed", "{family:?}: {json:#}");
+            let first = finding["spans"][0]["first"]["frame"].as_u64().unwrap();
+            assert!(first > conversed.frames.try_into().unwrap(), "{family:?}: {json:#}");
+        }
+        let finding = titled(&json, "DSS removed from the data, client to server");
+        let (before, first) = with_dss(&world.seen("before.pcap"), &family.addr(1, 2), conversed.frames);
+        let span = &finding["spans"][0];
+        assert_eq!((&span["first"]["frame"], &span["first"]["time"]), (&first["frame"], &first["time"]));
+        assert_eq!(
+            (&span["before"], &span["between"], &span["behind"]),
+            (&before.into(), &0.into(), &0.into())
+        );
+        assert_eq!(span["fallen_back"].is_object(), conversed.whole, "{json:#}");
+        let effects = weights_and_effects(finding);
+        assert!(effects.contains("falls back to plain TCP once data comes back without DSS"), "{effects}");
+        let (frame, secs) = (&first["frame"], first["time"].as_f64().unwrap());
+        let told = format!("flow 1: from frame {frame} at {secs:.3} s on ({before} before untouched)");
+        let text = world.text();
+        assert!(text.contains(&told), "{told}\n{text}");
+    }
+}
+
+#[test]
+fn a_strip_on_one_of_two_subflows_is_told_of_that_one() {
+    let Some(world) = World::new(Family::V4, Offloads::Off) else { return };
+    world.with_second_subflow();
+    // Then the second subflow carries the data, as long as it lives.
+    run(&format!("ip -n {} mptcp endpoint add 10.0.1.2 dev c0 subflow backup", world.hosts()[0]));
+    let conversed = world.captured(|| world.converse(60_000, || world.strip("-p tcp -s 10.0.1.3")));
+    assert!(conversed.whole, "the connection goes on by its first subflow");
+    let json = world.json();
+    let finding = titled(&json, "DSS removed from the data, client to server");
+    let (before, first) = with_dss(&world.seen("before.pcap"), "10.0.1.3", conversed.frames);
+    let [span] = finding["spans"].as_array().unwrap().as_slice() else { unreachable!("{json:#}") };
+    assert_eq!(
+        (&span["flow"], &span["first"]["frame"], &span["before"]),
+        (&2.into(), &first["frame"], &before.into())
+    );
+    let effects = weights_and_effects(finding);
+    assert!(effects.contains("cannot fall back once a subflow has joined"), "{effects}");
+    let text = world.text();
+    assert!(text.contains("\n  only in flow 2, of 2 flows with such segments\n"), "{text}");
+}
+
+#[test]
+fn data_acks_stripped_on_their_way_back_leave_the_client_standing_still() {
+    let Some(world) = World::new(Family::V4, Offloads::Off) else { return };
+    let upload = world.captured(|| {
+        let mut upload = world.upload(|| world.strip("-p tcp -i r1"));
+        upload.send(4_000_000);
+        upload
+    });
+    let got = upload.got.load(Ordering::Relaxed);
+    assert!(got < upload.sent && upload.sent < 4_000_000, "{got} of {} have come", upload.sent);
+    let finding = one_from_midway(&world);
+    assert_eq!(finding["title"], "DSS removed from the ACK, server to client");
+    let effects = weights_and_effects(&finding);
+    assert!(effects.contains("where none comes it stands still"), "{effects}");
+}
+
+#[test]
+fn data_stripped_in_one_direction_reaches_the_application_twice() {
+    let Some(world) = World::new(Family::V4, Offloads::Off) else { return };
+    let upload = world.captured(|| {
+        let mut upload = world.upload(|| world.strip("-p tcp -i r0"));
+        upload.send(60_000);
+        assert!(upload.gets(|got, sent| got > sent), "what the table of refusals says");
+        upload
+    });
+    let finding = one_from_midway(&world);
+    assert_eq!(finding["title"], "DSS removed from the data, client to server");
+    assert_eq!(finding["spans"][0]["fallen_back"], Value::Null, "nothing tells it to");
+    let effects = weights_and_effects(&finding);
+    assert!(effects.contains("what is sent again reaches its application twice"), "{effects}");
+    drop(upload);
 }
 
 /// What is sent again pairs with what came through, whatever was lost and wherever it was split.
