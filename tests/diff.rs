@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod netns;
+mod traffic;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,10 +14,11 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use netns::{inside, run, run_in, sysctl, wait};
+use netns::{run, run_in, sysctl, wait};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::Value;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Protocol, Socket};
+use traffic::{Tcpdump, connect, listen};
 
 /// Set by who knows that the machine lets no test make namespaces.
 const WITHOUT_ROOT: &str = "MPGATE_TESTS_WITHOUT_ROOT";
@@ -193,14 +195,7 @@ impl World {
     }
 
     fn listener(&self) -> Socket {
-        let addr = self.family.server();
-        inside(&self.hosts()[2], || {
-            let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::MPTCP)).unwrap();
-            socket.set_reuse_address(true).unwrap();
-            socket.bind(&addr.into()).unwrap();
-            socket.listen(8).unwrap();
-            socket
-        })
+        listen(&self.hosts()[2], self.family.server())
     }
 
     fn connect(&self) -> TcpStream {
@@ -360,52 +355,6 @@ fn exchange(stream: &mut TcpStream, bytes: usize, role: Role) {
     }
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).unwrap();
-}
-
-struct Tcpdump(Child);
-
-impl Tcpdump {
-    fn start(ns: &str, link: &str, path: &Path) -> Self {
-        let mut child = Command::new("ip")
-            .args([
-                "netns",
-                "exec",
-                ns,
-                "tcpdump",
-                "-Z",
-                "root",
-                "-n",
-                "--immediate-mode",
-                "-s",
-                "65535",
-                "-B",
-                "65536",
-                "-U",
-                "-i",
-                link,
-                "-w",
-            ])
-            .arg(path)
-            .arg("tcp")
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-        assert!(lines.any(|line| line.contains("listening on")), "tcpdump at {link}");
-        thread::spawn(move || lines.for_each(drop));
-        Self(child)
-    }
-
-    fn stop(mut self) {
-        kill_process(Pid::from_child(&self.0), Signal::INT).unwrap();
-        assert!(self.0.wait().unwrap().success());
-    }
-}
-
-fn connect(ns: &str, addr: SocketAddr, protocol: Protocol) -> std::io::Result<TcpStream> {
-    let socket = inside(ns, || Socket::new(Domain::for_address(addr), Type::STREAM, Some(protocol)))?;
-    socket.connect_timeout(&addr.into(), Duration::from_secs(20))?;
-    Ok(socket.into())
 }
 
 fn diff(before: &Path, after: &Path, words: &[&str]) -> Output {
