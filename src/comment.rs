@@ -1,16 +1,37 @@
 //! Closet: what the comment on a frame says of its decision, in live evidence and in captures.
 
-use crate::engine::{Decision, Findings, Reason, ResetPlan, Verdict};
+use crate::engine::{Decision, Reason, ResetPlan, Verdict};
 use crate::mptcp::option_name;
 use crate::rules::Refusal;
+use crate::track::{ConnectionId, Standing};
 use crate::wire::{OptionMask, Packet, Segment};
 
 /// Wireshark shows a comment on one line, and pcapng holds 64 KiB; the names of a rule and its file can be of any length.
 const CHARS_MAX: usize = 500;
 
+/// By which numbers a comment names a connection and its subflow: by those of whatever its reader looks them up in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// The connection's.
+    pub connection: Option<ConnectionId>,
+    /// The subflow's, of which the first is 0.
+    pub subflow: Option<usize>,
+}
+
+impl Numbers {
+    /// The engine's own, as logs have them.
+    pub fn of(decision: &Decision) -> Self {
+        let findings = decision.findings.as_ref();
+        Self {
+            connection: findings.and_then(|findings| findings.connection),
+            subflow: findings.and_then(|findings| findings.subflow).map(|id| usize::from(id.0)),
+        }
+    }
+}
+
 /// What was done with a packet that was not simply accepted, or would have been where a gate or a rule only observes; on one
 /// line that starts with `mpgate: `. `bytes` is the packet as it came, of which the headers suffice.
-pub fn comment(decision: &Decision, bytes: &[u8]) -> Option<String> {
+pub fn comment(decision: &Decision, bytes: &[u8], numbers: Numbers) -> Option<String> {
     let packet = Packet::parse(bytes).ok();
     let why = || match &decision.rule {
         Some(rule) if decision.reason == Reason::Rule => format!("rule {rule}"),
@@ -28,7 +49,7 @@ pub fn comment(decision: &Decision, bytes: &[u8]) -> Option<String> {
     if parts.is_empty() {
         return None;
     }
-    parts.extend(decision.findings.as_ref().map(standing));
+    parts.extend(decision.findings.as_ref().map(|findings| standing(findings.standing, numbers)));
     Some(on_one_line(&format!("mpgate: {}", parts.join("; "))))
 }
 
@@ -58,10 +79,10 @@ fn reset(plan: ResetPlan, packet: Option<&Packet<'_>>) -> String {
     }
 }
 
-fn standing(findings: &Findings) -> String {
-    let connection = findings.connection.map(|id| format!(", connection {}", id.0)).unwrap_or_default();
-    let subflow = findings.subflow.map(|id| format!(" subflow {}", id.0)).unwrap_or_default();
-    format!("{}{connection}{subflow}", findings.standing.label())
+fn standing(standing: Standing, numbers: Numbers) -> String {
+    let connection = numbers.connection.map(|id| format!(", connection {}", id.0)).unwrap_or_default();
+    let subflow = numbers.subflow.map(|number| format!(" subflow {number}")).unwrap_or_default();
+    format!("{}{connection}{subflow}", standing.label())
 }
 
 /// A rule and its file are named as the operator likes.
@@ -90,7 +111,8 @@ mod tests {
     fn comments(rule: &str, script: &str) -> Vec<Option<String>> {
         let script = format!("rules\n{rule}\nend\n{script}");
         let played = play(Script::parse(&script).unwrap(), compiled);
-        played.iter().map(|played| comment(&played.decision, &played.line.bytes)).collect()
+        let told = |decision: &Decision, bytes: &[u8]| comment(decision, bytes, Numbers::of(decision));
+        played.iter().map(|played| told(&played.decision, &played.line.bytes)).collect()
     }
 
     fn last(rule: &str, script: &str) -> String {
@@ -152,7 +174,7 @@ mod tests {
         let named = |text: &str| compile(&[Source { path: path.clone(), text: text.to_owned() }]).unwrap().0;
         let script = format!("rules\n{rule}\nend\nc>s syn mp_capable");
         let played = play(Script::parse(&script).unwrap(), named).remove(0);
-        let told = comment(&played.decision, &played.line.bytes).unwrap();
+        let told = comment(&played.decision, &played.line.bytes, Numbers::default()).unwrap();
         assert!(told.starts_with("mpgate: strip (rule plain, a\u{fffd}b\u{fffd}éé"), "{told}");
         assert!(told.chars().count() == CHARS_MAX + 1 && told.ends_with('…'));
     }

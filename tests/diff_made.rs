@@ -78,11 +78,10 @@ fn spoken(text: &str) -> Vec<Shot> {
 }
 
 /// The same behind the box: what comes from the client is later and has a hop less, what goes to it was earlier.
-fn behind(shots: &[Shot], client: &str) -> Vec<Shot> {
-    let client: std::net::SocketAddr = client.parse().unwrap();
+fn behind(shots: &[Shot]) -> Vec<Shot> {
     let shots = shots.iter().map(|(at, bytes)| {
         let mut bytes = bytes.clone();
-        let from_client = Packet::parse(&bytes).unwrap().flow.src == client.into();
+        let from_client = Packet::parse(&bytes).unwrap().flow.dst.port == 443;
         bytes[8] = if from_client { bytes[8] - 1 } else { bytes[8] + 1 };
         (if from_client { at + PASSING } else { at - PASSING }, bytes)
     });
@@ -182,7 +181,7 @@ fn changed(change: impl Fn(u64, &mut Draft)) -> Vec<Shot> {
     for (number, (_, draft)) in (1..).zip(&mut drafts) {
         change(number, draft);
     }
-    behind(&built(&drafts), CLIENT)
+    behind(&built(&drafts))
 }
 
 fn plain() -> Vec<Shot> {
@@ -203,7 +202,7 @@ from 10.0.1.2:4000 to 10.0.3.2:443  ack dss ack
 #[test]
 fn what_only_passes_is_unchanged() {
     for shots in [plain(), spoken(MPTCP)] {
-        check(&shots, &behind(&shots, CLIENT), &[]);
+        check(&shots, &behind(&shots), &[]);
     }
 }
 
@@ -250,7 +249,7 @@ fn values_and_the_order_and_the_padding_of_options_are_told_apart() {
 fn mptcp_is_told_field_by_field_and_keys_never() {
     let shots = spoken(MPTCP);
     let tampered = |frame: usize, at: usize| {
-        let mut after = behind(&shots, CLIENT);
+        let mut after = behind(&shots);
         let options = Packet::parse(&after[frame].1).unwrap().options_at();
         after[frame].1[options + at] ^= 1;
         after
@@ -261,7 +260,7 @@ fn mptcp_is_told_field_by_field_and_keys_never() {
         &["MP_CAPABLE changed in the SYN/ACK, server to client: 1/1 2→2 [key ?→?]"],
     );
     let checksum = "MP_CAPABLE changed in the SYN, client to server: 1/1 1→1 [checksumreq.flags false→true]";
-    let mut flagged = behind(&shots, CLIENT);
+    let mut flagged = behind(&shots);
     let options = Packet::parse(&flagged[0].1).unwrap().options_at();
     flagged[0].1[options + 3] |= 0x80;
     check(&shots, &flagged, &[checksum]);
@@ -277,7 +276,7 @@ fn mptcp_is_told_field_by_field_and_keys_never() {
 #[test]
 fn the_right_one_of_like_segments_is_dropped() {
     let shots = spoken(MPTCP);
-    let mut after = behind(&shots, CLIENT);
+    let mut after = behind(&shots);
     let mut before = shots;
     // Who says it is the server, upstream is AFTER.
     before.remove(5);
@@ -290,7 +289,7 @@ fn the_right_one_of_like_segments_is_dropped() {
 
 fn rewritten(offsets: [u32; 2], shots: &[Shot]) -> Vec<Shot> {
     let [client, server] = offsets;
-    let mut after = behind(shots, CLIENT);
+    let mut after = behind(shots);
     for (_, bytes) in &mut after {
         let packet = Packet::parse(bytes).unwrap();
         let from_client = packet.flow.src.port == 4000;
@@ -346,13 +345,115 @@ fn a_payload_that_an_alg_makes_longer_moves_what_is_behind_it_and_no_more_is_tol
     check(&plain(), &same_length, &["payload changed, server to client: 1/2 6→6"]);
 }
 
+/// NOPs stand in the place of all options of these frames.
+fn blanked(shots: &[Shot], frames: &[usize]) -> Vec<Shot> {
+    let mut shots = shots.to_vec();
+    for frame in frames {
+        let bytes = &mut shots[frame - 1].1;
+        let packet = Packet::parse(bytes).unwrap();
+        let (from, len) = (packet.options_at(), packet.options_len());
+        bytes[from..from + len].fill(1);
+    }
+    shots
+}
+
+/// An opened connection, then so many requests of the client and as many answers.
+fn requests(count: usize) -> Vec<Shot> {
+    let (there, back) = (format!("from {CLIENT} to {SERVER}"), format!("from {SERVER} to {CLIENT}"));
+    let open = format!("{there} syn mp_capable\n{back} syn_ack mp_capable\n{there} ack mp_capable\n");
+    let talk = |number: usize| {
+        let (request, answer) = (2000 + 100 * number, 1000 + 50 * number);
+        format!("{there} data:100 dss ack map + seq {request}\n{back} data:50 dss ack map + seq {answer}\n")
+    };
+    spoken(&(open + &(0..count).map(talk).collect::<String>()))
+}
+
+/// Frames 4, 6, 8 and so on are the client's, ten milliseconds after each other.
+#[test]
+fn what_begins_or_ends_in_mid_connection_is_told_with_its_beginning_and_end() {
+    let shots = requests(6);
+    let cases: [(&[usize], [u64; 3], &str); 5] = [
+        (&[10, 12, 14], [3, 0, 0], "flow 1: from frame 10 at 0.090 s on (3 before untouched)"),
+        (&[4, 6], [0, 0, 4], "flow 1: up to frame 6 at 0.050 s (4 behind untouched)"),
+        (
+            &[6, 10, 12],
+            [1, 1, 1],
+            "flow 1: from frame 6 at 0.050 s to frame 12 at 0.110 s (1 before, 1 between, 1 behind untouched)",
+        ),
+        // All of them, and here and there: there is no moment to tell of.
+        (&[4, 6, 8, 10, 12, 14], [0, 0, 0], ""),
+        (&[6, 14], [1, 3, 0], ""),
+    ];
+    for (frames, untouched, told) in cases {
+        let captures = Captures::new(&shots, &behind(&blanked(&shots, frames)));
+        let json = captures.json();
+        let span = &json["findings"][0]["spans"][0];
+        let counts = ["before", "between", "behind"].map(|field| span[field].as_u64().unwrap());
+        assert_eq!(counts, untouched, "{frames:?}: {json:#}");
+        let ends = ["first", "last"].map(|end| span[end]["frame"].as_u64().unwrap());
+        assert_eq!(ends.map(usize::try_from), [Ok(frames[0]), Ok(frames[frames.len() - 1])], "{json:#}");
+        let text = String::from_utf8(captures.diff(&[]).stdout).unwrap();
+        let lines: Vec<_> = text.lines().filter(|line| line.starts_with("  flow ")).map(str::trim).collect();
+        assert_eq!(lines.join(" "), told, "{text}");
+        assert!(!text.contains("only in flow"), "{text}");
+    }
+}
+
+#[test]
+fn a_sender_that_falls_back_behind_the_strip_is_seen_to_do_so() {
+    // The client leaves DSS out itself.
+    let shots = blanked(&requests(4), &[10]);
+    let captures = Captures::new(&shots, &behind(&blanked(&shots, &[6, 8])));
+    let json = captures.json();
+    let fallen = serde_json::json!({"frame": 10, "time": 0.09});
+    assert_eq!(json["findings"][0]["spans"][0]["fallen_back"], fallen, "{json:#}");
+    let text = String::from_utf8(captures.diff(&[]).stdout).unwrap().replace("\n  ", " ");
+    assert!(
+        text.contains("its sender has fallen back: from frame 10 at 0.090 s on, its data has none"),
+        "{text}"
+    );
+}
+
+/// A DATA_ACK does no harm by its absence where another subflow brings it; the DATA_FIN in frame 12 comes once.
+#[test]
+fn a_stripped_dss_without_data_matters_where_no_other_segment_says_the_same() {
+    let (first, second) = (format!("from {CLIENT} to {SERVER}"), format!("from 10.0.2.2:4001 to {SERVER}"));
+    let back = |client: &str, acked: u32| format!("from {SERVER} to {client} ack raw 1e082001{acked:08x}\n");
+    let script = [
+        format!("{first} syn mp_capable\nfrom {SERVER} to {CLIENT} syn_ack mp_capable\n"),
+        format!("{first} ack mp_capable\n{first} data:100 dss ack map\n"),
+        back(CLIENT, 100),
+        format!(
+            "{second} syn mp_join\nfrom {SERVER} to 10.0.2.2:4001 syn_ack mp_join\n{second} ack mp_join\n"
+        ),
+        format!("{second} data:100 dss ack map\n"),
+        back("10.0.2.2:4001", 200),
+        back(CLIENT, 200),
+        format!("from {SERVER} to {CLIENT} ack dss fin\n"),
+    ];
+    let shots = spoken(&script.concat());
+    let cases: [(&[usize], &str); 4] =
+        [(&[10], "safe"), (&[11], "safe"), (&[10, 11], "breaks"), (&[12], "breaks")];
+    for (frames, weight) in cases {
+        let json = Captures::new(&blanked(&shots, frames), &behind(&shots)).json();
+        let effects = json["findings"][0]["effects"].as_array().unwrap();
+        assert_eq!(findings(&json).len(), 1, "{json:#}");
+        let weights: Vec<_> = effects.iter().map(|effect| effect["weight"].as_str().unwrap()).collect();
+        assert_eq!(weights, [weight], "{frames:?}: {json:#}");
+    }
+    let captures = Captures::new(&blanked(&shots, &[10]), &behind(&shots));
+    assert_eq!(captures.json()["findings"][0]["spans"][0]["flow"], 2);
+    let text = String::from_utf8(captures.diff(&[]).stdout).unwrap();
+    assert!(text.contains("\n  only in flow 2, of 2 flows with such segments\n"), "{text}");
+}
+
 #[test]
 fn a_reset_that_only_one_side_sees_is_injected() {
     let mut drafts = talk(CLIENT, SERVER);
     drafts.truncate(5);
     let before = built(&drafts);
     let reset = draft(SERVER, CLIENT, Segment::Rst).with_seq(10001).build().unwrap();
-    let after = behind(&before, CLIENT);
+    let after = behind(&before);
     let before = [before, vec![(45, reset)]].concat();
     let json = check(&before, &after, &["RST injected, server to client: 1 →6"]);
     assert_eq!(json["findings"][0]["effects"][0]["weight"], "breaks");
@@ -379,17 +480,17 @@ fn pieces_of_a_large_segment_are_it() {
         .map(|(at, from)| data(at, 1001 + u32::try_from(from).unwrap(), from..from + 1000, 30))
         .collect();
     let split = [start, &pieces, &[ack(60)]].concat();
-    let json = check(&built(&whole), &behind(&built(&split), CLIENT), &[]);
+    let json = check(&built(&whole), &behind(&built(&split)), &[]);
     assert_eq!(json["notes"].as_array().unwrap().len(), 1, "{json:#}");
     let again = [start, &[data(30, 1001, 0..3000, 30), data(50, 2001, 1000..2000, 50), ack(60)]].concat();
     let with_loss = [start, &pieces[..1], &pieces[2..], &[data(50, 2001, 1000..2000, 50), ack(60)]].concat();
-    check(&built(&again), &behind(&built(&with_loss), CLIENT), &[]);
+    check(&built(&again), &behind(&built(&with_loss)), &[]);
 }
 
 #[test]
 fn a_capture_that_began_later_or_ended_earlier_proves_nothing() {
     let shots = plain();
-    let after = behind(&shots, CLIENT);
+    let after = behind(&shots);
     let json = check(&shots, &after[4..8], &[]);
     assert!(json["notes"][0].as_str().unwrap().contains("were not compared"), "{json:#}");
 }
@@ -397,14 +498,14 @@ fn a_capture_that_began_later_or_ended_earlier_proves_nothing() {
 #[test]
 fn a_capture_that_missed_frames_proves_nothing() {
     let shots = plain();
-    let mut after = behind(&shots, CLIENT);
+    let mut after = behind(&shots);
     after.remove(3);
     let json = check(&shots, &after, &[]);
     assert!(json["notes"][0].as_str().unwrap().contains("tcpdump lost frames"), "{json:#}");
 }
 
 fn through_nat(shots: &[Shot], addr: [u8; 4], port: u16) -> Vec<Shot> {
-    let mut after = behind(shots, CLIENT);
+    let mut after = behind(shots);
     for (_, bytes) in &mut after {
         let packet = Packet::parse(bytes).unwrap();
         let (at, tcp) =
@@ -487,8 +588,8 @@ fn a_copy_that_the_gate_wrote_shows_what_the_gate_does() {
 #[test]
 fn a_cut_payload_is_not_compared() {
     let shots = plain();
-    let captures = Captures::new(&shots, &behind(&shots, CLIENT));
-    captures.write("after", &behind(&shots, CLIENT), 60);
+    let captures = Captures::new(&shots, &behind(&shots));
+    captures.write("after", &behind(&shots), 60);
     let json = captures.json();
     assert_eq!(findings(&json), Vec::<String>::new());
     assert!(json["notes"][0].as_str().unwrap().contains("payload cut by the capture"), "{json:#}");
@@ -519,7 +620,7 @@ fn what_cannot_be_compared_says_why() {
 #[test]
 fn of_a_damaged_capture_what_can_be_read_is_compared() {
     let shots = plain();
-    let captures = Captures::new(&shots, &behind(&shots, CLIENT));
+    let captures = Captures::new(&shots, &behind(&shots));
     let mut bytes = fs::read(captures.path("after")).unwrap();
     bytes.truncate(bytes.len() - 20);
     fs::write(captures.path("after"), bytes).unwrap();

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use formats::{frames, path, pcap, pcapng, relinked};
+use mpgate::script::{Script, Step};
 use pcap_file::pcap::PcapHeader;
 use pcap_file::pcapng::PcapNgWriter;
 use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionBlock;
@@ -208,6 +209,51 @@ fn comments_are_written_whatever_the_capture_was() {
         assert!(!self::comments(&out).is_empty(), "{variant}, cut short");
     }
     assert_eq!(told.len(), 1, "all say the same: {told:?}");
+}
+
+/// The gate knows nothing of a connection whose SYN it strips, and would count on from the next one.
+#[test]
+fn comments_name_connections_and_subflows_by_the_numbers_of_the_report() {
+    let script = "
+c>s   syn      mp_capable
+s>c   syn_ack  mp_capable
+c>s   ack      mp_capable
+c2>s  syn      mp_join
+a>z   syn      mp_capable
+z>a   syn_ack  mp_capable
+a>z   ack      mp_capable
+a2>z  syn      mp_join
+a3>z  syn      mp_join
+";
+    let steps = Script::parse(script).unwrap().cases.into_iter().flat_map(|case| case.steps);
+    let frames: Vec<_> = steps
+        .filter_map(|step| match step {
+            Step::Packet(line) => Some((line.now.nanos(), line.bytes)),
+            Step::Rules(_) | Step::Wait(_) => None,
+        })
+        .collect();
+    let home = tempfile::tempdir().unwrap();
+    let [capture, rules, out] = ["in.pcap", "rules.toml", "out.pcapng"].map(|name| home.path().join(name));
+    fs::write(&capture, relinked(101, &frames, <[u8]>::to_vec)).unwrap();
+    let text = "[[rule]]\nname = \"plain\"\nto = \"10.0.1.115\"\noption = \"mp_capable\"\naction = \"strip\"\n\
+                [[rule]]\nname = \"one-path\"\nto = \"10.0.1.122\"\noption = \"mp_join\"\naction = \"reject\"\n";
+    fs::write(&rules, text).unwrap();
+    let words = ["--json", "--rules", rules.to_str().unwrap(), "--write", out.to_str().unwrap()];
+    let report = objects(&replay(&capture, &words));
+    let named =
+        |object: &Value| format!(", connection {} subflow {}", object["connection"], object["subflow"]);
+    let refused = report.iter().filter(|object| object["verdict"] != "accept");
+    let wanted: Vec<_> = refused.map(|object| (object["frame"].to_string(), named(object))).collect();
+    let told = comments(&out);
+    assert_eq!(told.len(), wanted.len(), "{told:?}");
+    for (comment, (frame, numbers)) in told.iter().zip(&wanted) {
+        let (number, text) = comment.split_once('\t').unwrap();
+        assert!(number == frame && text.ends_with(numbers), "{comment}, and the report says {numbers}");
+    }
+    let ends = ["1 subflow 0", "1 subflow 1", "2 subflow 1", "2 subflow 2"];
+    for end in ends {
+        assert!(told.iter().any(|comment| comment.ends_with(end)), "{end}: {told:?}");
+    }
 }
 
 /// Equal but for the time, where a unit of 2^-30 s rounds.

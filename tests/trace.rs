@@ -236,7 +236,7 @@ fn a_frame_is_traced_with_all_before_it_known() {
 }
 
 /// One rule that insists, the words that it acts on, and what both hosts do then: weight, sender, receiver.
-const BREACHES: [(&str, &str, [&str; 3]); 11] = [
+const BREACHES: [(&str, &str, [&str; 3]); 14] = [
     (
         "option = \"mp_join\"\naction = \"strip\"",
         "c2>s syn mp_join",
@@ -270,6 +270,25 @@ const BREACHES: [(&str, &str, [&str; 3]); 11] = [
         "option = \"dss\"\naction = \"strip\"",
         "c2>s syn mp_join; s>c2 syn_ack mp_join; c2>s ack mp_join; c>s data dss ack map",
         ["breaks", "cannot fall back once a subflow has joined", "resets each subflow"],
+    ),
+    (
+        "option = \"dss\"\nsegment = \"data\"\naction = \"strip\"",
+        "s>c ack dss ack; c>s ack dss ack; c>s data dss ack map",
+        [
+            "breaks",
+            "falls back to plain TCP once data comes back",
+            "falls back to plain TCP at once; what is sent",
+        ],
+    ),
+    (
+        "option = \"dss\"\naction = \"strip\"",
+        "c2>s syn mp_join; s>c2 syn_ack mp_join; c2>s ack mp_join; s>c ack dss ack",
+        ["breaks", "does not learn that its DATA_ACKs are not heard", "takes its data for lost and sends it"],
+    ),
+    (
+        "option = \"dss\"\nsegment = \"ack\"\nto = \"10.0.1.99\"\naction = \"strip\"",
+        "s>c data dss ack map; c>s ack dss ack; s>c ack dss ack fin",
+        ["breaks", "sends its DATA_FIN again and again", "is not told that the data has ended"],
     ),
     (
         "option = \"mp_capable\"\nsegment = \"ack\"\naction = \"strip\"",

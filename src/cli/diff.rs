@@ -36,8 +36,9 @@ With --json, one object: `version` (1), `changed`; `before`, `after` (`capture`,
 (`flow`, `before` and `after` with `client` and `server`, `certainty`, `percent`, `why`, `client_side`, \
 `client_side_known`, `segments`); `unpaired` (`capture`, `client`, `server`, `segments`, `flow` where its SYNs count as \
 dropped); `findings` (`kind`, `title`, `direction`, `segment`, `option`, `mptcp`, `noped`, `fields` with `name`, `from`, \
-`to`, `fields_vary`, `from`, `to`, `count`, `of`, `remark`, `effects` with `weight`, `sender`, `receiver`, `places` with \
-`flow`, `upstream`, `downstream` frames); `notes`. Kinds: option_removed, option_changed, option_added, \
+`to`, `fields_vary`, `from`, `to`, `count`, `of`, `remark`, `effects` with `weight`, `sender`, `receiver`, `spans` of \
+options with `flow`, the `count` of segments, those `before`, `between` and `behind` that were left as they were, `first`, \
+`last` and `fallen_back` with `frame` and `time`, `places` with `flow`, `upstream`, `downstream` frames); `notes`. Kinds: option_removed, option_changed, option_added, \
 options_reordered, padding_changed, payload_changed, segment_dropped, segment_injected, sequence_numbers_rewritten, \
 client_address_rewritten, server_address_rewritten.
 

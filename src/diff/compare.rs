@@ -7,16 +7,19 @@ use crate::diff::align::{Alignment, Run, align};
 use crate::diff::effect::{Joins, Times, on_other_clock};
 use crate::diff::finding::{End, Finding, Findings, Kind, Place, Tally, Topic};
 use crate::diff::flows::{self, FlowPair};
+use crate::diff::heard::Heard;
 use crate::diff::held::{Held, Lacking};
+use crate::diff::numbers::is_at_least;
 use crate::diff::options::{Change, Difference, Name, Way, differences};
 use crate::diff::position::{Known, Position, clock, position};
 use crate::diff::sight::{Digest, Sight};
+use crate::diff::span::Moment;
 use crate::diff::taken::{Conversation, Taken};
 use crate::diff::{Direction, Side};
 use crate::mptcp::Subtype;
 use crate::mptcp::refusal::{
-    ADDRESSES_REWRITTEN, Consequence, Deed, NUMBERS_REWRITTEN, PAYLOAD_CHANGED, RESET_BY_BOX, of_addition,
-    of_change,
+    ADDRESSES_REWRITTEN, Circumstances, Consequence, Deed, NUMBERS_REWRITTEN, PAYLOAD_CHANGED, RESET_BY_BOX,
+    consequence, of_addition, of_change,
 };
 use crate::track::Sides;
 use crate::wire::{Flow, Segment};
@@ -129,6 +132,7 @@ pub fn compare(before: &Taken, after: &Taken) -> Result<Comparison, Incomparable
 struct Teller<'t> {
     taken: [&'t Taken; 2],
     joins: [Joins; 2],
+    heard: Heard,
     findings: Findings,
     told: Comparison,
     numbers: usize,
@@ -222,6 +226,7 @@ impl<'t> Teller<'t> {
         Self {
             taken: [before, after],
             joins: [Joins::of(before), Joins::of(after)],
+            heard: Heard::default(),
             findings: Findings::default(),
             told: Comparison {
                 flows: Vec::new(),
@@ -283,6 +288,7 @@ impl<'t> Teller<'t> {
                 *sum += missed.len();
             }
         }
+        self.listen(&known);
         for (pair, both) in known {
             let [one, other] = both.conversations;
             let aligned = &both.alignment.aligned;
@@ -296,6 +302,20 @@ impl<'t> Teller<'t> {
             });
             self.tell_flow(&both);
             self.tell_segments(&both);
+        }
+    }
+
+    fn listen(&mut self, known: &[(&FlowPair, Both<'_>)]) {
+        for (_, both) in known {
+            let [before, after] = both.conversations;
+            let client = both.position.upstream(Direction::ToServer);
+            self.heard.meet(both.number, if client == Side::Before { before } else { after });
+        }
+        for (_, both) in known {
+            for direction in Direction::BOTH {
+                let downstream = both.position.upstream(direction).other();
+                self.heard.hear(both.number, direction, both.sights(downstream, direction));
+            }
         }
     }
 
@@ -468,7 +488,7 @@ impl<'t> Teller<'t> {
             self.told.resized += ups.len();
         }
         for up in &ups {
-            self.tally(direction, up);
+            self.tally(both, direction, up);
         }
         let numbers = both.alignment.numbers.at(direction.other().sender());
         let is_before = upstream == Side::Before;
@@ -504,17 +524,21 @@ impl<'t> Teller<'t> {
         }
     }
 
-    fn tally(&mut self, direction: Direction, up: &Sight) {
+    fn tally(&mut self, both: &Both<'_>, direction: Direction, up: &Sight) {
         self.findings.count(Tally::Segments(direction, up.segment));
         self.findings.count(Tally::With(direction, up.segment, up.subtypes().iter().collect()));
+        let at = up.at.since(self.taken(both.position.upstream(direction)).first);
+        let moment = Moment { frame: up.frame, at };
         if up.len > 0 {
             self.findings.count(Tally::Payload(direction));
+            let has_dss = up.subtypes().contains(Subtype::Dss);
+            self.findings.bearers.carry(both.number, direction, moment, has_dss);
         }
         let names: HashSet<Name> = up.options().map(|option| Name::of(&option)).collect();
         let mut names: Vec<_> = names.into_iter().collect();
         names.sort_unstable();
         for name in names {
-            self.findings.count(Tally::Option(direction, up.segment, name));
+            self.findings.bearers.bear(both.number, (direction, up.segment, name), moment);
         }
     }
 
@@ -525,9 +549,13 @@ impl<'t> Teller<'t> {
         difference: &Difference,
         [up, down]: [&Sight; 2],
     ) {
-        let upstream = both.position.upstream(direction);
         let effect = difference.option.and_then(|name| match name {
-            Name::Mptcp(subtype) => effect(&both.times(upstream), subtype, &difference.change, up),
+            Name::Mptcp(subtype) => match difference.change {
+                Change::Removed(_) => Some(self.removed(both, direction, subtype, up)),
+                Change::Added => Some(of_addition(subtype)),
+                Change::Changed { part, .. } => Some(of_change(subtype, part)),
+                Change::Reordered | Change::Padding => None,
+            },
             Name::Other(_) => None,
         });
         let fields = match &difference.change {
@@ -538,15 +566,11 @@ impl<'t> Teller<'t> {
         let place = Place { flow: both.number, upstream: vec![up.frame], downstream: vec![down.frame] };
         self.findings.add(topic, place, fields, effect);
     }
-}
 
-/// What a change of an MPTCP option does.
-fn effect(times: &Times, subtype: Subtype, change: &Change, up: &Sight) -> Option<Consequence> {
-    match change {
-        Change::Removed(_) => Some(times.refused(Deed::Strip, subtype, up)),
-        Change::Added => Some(of_addition(subtype)),
-        Change::Changed { part, .. } => Some(of_change(subtype, *part)),
-        Change::Reordered | Change::Padding => None,
+    fn removed(&self, both: &Both<'_>, direction: Direction, option: Subtype, up: &Sight) -> Consequence {
+        let known = both.times(both.position.upstream(direction)).circumstances(option, up);
+        let heard_elsewhere = self.heard.knows(both.number, direction, up);
+        consequence(Deed::Strip, option, Circumstances { heard_elsewhere, ..known })
     }
 }
 
@@ -559,9 +583,4 @@ fn hosts(known: &[(&FlowPair, Both<'_>)]) -> HashMap<IpAddr, Side> {
         hosts.insert(before.server.addr, both.position.client.other());
     }
     hosts
-}
-
-/// Sequence numbers go round.
-const fn is_at_least(one: u32, other: u32) -> bool {
-    one.wrapping_sub(other) < 1 << 31
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::diff::sight::Sight;
 use crate::diff::taken::{Conversation, Taken};
 use crate::diff::{Direction, Side};
-use crate::mptcp::option::{Capable, Join};
+use crate::mptcp::option::{Capable, Dss, Join};
 use crate::mptcp::refusal::{Circumstances, Consequence, Deed, consequence};
 use crate::mptcp::{MptcpOption, Subtype, SubtypeSet, Token, Version, codec};
 use crate::time::Timestamp;
@@ -64,8 +64,8 @@ impl Joins {
     }
 }
 
-/// The connection that an option names.
-fn tokens(option: &MptcpOption) -> Vec<Token> {
+/// The tokens of the hosts that an option names; of MP_CAPABLE with both keys the sender's comes first.
+pub(super) fn tokens(option: &MptcpOption) -> Vec<Token> {
     if let MptcpOption::Join(Join::Syn { token, .. }) = option {
         return vec![*token];
     }
@@ -77,7 +77,10 @@ fn tokens(option: &MptcpOption) -> Vec<Token> {
 }
 
 /// The MPTCP options of the first segments.
-fn said(conversation: &Conversation, direction: Direction) -> impl Iterator<Item = (&Sight, MptcpOption)> {
+pub(super) fn said(
+    conversation: &Conversation,
+    direction: Direction,
+) -> impl Iterator<Item = (&Sight, MptcpOption)> {
     let sights = conversation.sights.at(direction.sender()).iter().take(SEARCHED_MAX);
     sights.flat_map(|sight| {
         let mptcp = sight.options().filter(|option| option.kind == MPTCP && !option.broken);
@@ -85,22 +88,31 @@ fn said(conversation: &Conversation, direction: Direction) -> impl Iterator<Item
     })
 }
 
+/// The DSS of a segment.
+pub(super) fn dss(sight: &Sight) -> Option<Dss> {
+    let mptcp = sight.options().filter(|option| option.kind == MPTCP && !option.broken);
+    let mut options = mptcp.filter_map(|option| codec::parse(option.bytes, sight.segment).ok());
+    options.find_map(|option| if let MptcpOption::Dss(dss) = option { Some(dss) } else { None })
+}
+
 impl Times {
-    /// What both hosts do when `option` of that segment is refused so.
-    pub fn refused(&self, deed: Deed, option: Subtype, sight: &Sight) -> Consequence {
+    /// In what circumstances `option` of that segment is refused; what is heard elsewhere is not known here.
+    pub fn circumstances(&self, option: Subtype, sight: &Sight) -> Circumstances {
         let since = |time: Option<Timestamp>| time.is_some_and(|time| time <= sight.at);
-        let at = Circumstances {
+        Circumstances {
             segment: sight.segment,
             joined: since(self.joined),
             both_acked: since(self.both_acked),
             beside_dss: option != Subtype::Dss && sight.subtypes().contains(Subtype::Dss),
-        };
-        consequence(deed, option, at)
+            data_fin: dss(sight).is_some_and(|dss| dss.data_fin),
+            heard_elsewhere: false,
+        }
     }
 
-    /// The same for a whole segment: its weightiest option decides.
+    /// What both hosts do when that segment is lost: its weightiest option decides.
     pub fn lost(&self, deed: Deed, sight: &Sight) -> Option<Consequence> {
-        weightiest(sight.subtypes(), sight.segment).map(|option| self.refused(deed, option, sight))
+        let option = weightiest(sight.subtypes(), sight.segment)?;
+        Some(consequence(deed, option, self.circumstances(option, sight)))
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::diff::Direction;
 use crate::diff::options::{Change, Difference, FieldChange, Gap, Name};
+use crate::diff::span::{Bearers, Span};
 use crate::mptcp::refusal::Consequence;
 use crate::mptcp::{Subtype, SubtypeSet};
 use crate::wire::Segment;
@@ -99,6 +100,10 @@ pub struct Finding {
     pub places: Vec<Place>,
     /// Of how many segments, or flows, that it could have happened to.
     pub of: usize,
+    /// Of what is done to an option: in how many flows there are such segments.
+    pub flows: usize,
+    /// Of what is done to an option: where in each flow.
+    pub spans: Vec<Span>,
     /// What changed fields said and say, the first time.
     pub fields: Vec<FieldChange>,
     /// They do not say the same each time.
@@ -126,6 +131,8 @@ pub struct Findings {
     known: HashMap<Topic, usize>,
     list: Vec<Finding>,
     tallies: HashMap<Tally, usize>,
+    /// What options there are upstream.
+    pub bearers: Bearers,
 }
 
 /// What is counted upstream.
@@ -133,8 +140,6 @@ pub struct Findings {
 pub enum Tally {
     /// Segments that came out, of a kind.
     Segments(Direction, Segment),
-    /// Those with an option.
-    Option(Direction, Segment, Name),
     /// Those with payload.
     Payload(Direction),
     /// All segments of a kind with these MPTCP options.
@@ -195,6 +200,8 @@ impl Findings {
                 topic,
                 places: Vec::new(),
                 of: 0,
+                flows: 0,
+                spans: Vec::new(),
                 fields,
                 varies: false,
                 effects,
@@ -234,15 +241,14 @@ impl Findings {
     }
 
     fn finish(&self, finding: &mut Finding) {
+        self.locate(finding);
         let Topic { kind, direction, segment, option, with, .. } = &finding.topic;
         let segments = |tally: fn(Direction, Segment) -> Tally| {
             segment.map_or(0, |segment| self.counted(&tally(*direction, segment)))
         };
         finding.of = match (kind, option) {
             (Kind::AddressRewritten(_) | Kind::NumbersRewritten, _) => self.counted(&Tally::Flows),
-            (Kind::OptionRemoved(_) | Kind::OptionChanged, Some(name)) => {
-                segment.map_or(0, |segment| self.counted(&Tally::Option(*direction, segment, *name)))
-            }
+            (Kind::OptionRemoved(_) | Kind::OptionChanged, Some(_)) => finding.of,
             (Kind::PayloadChanged, _) => self.counted(&Tally::Payload(*direction)),
             (Kind::Dropped, _) => {
                 segment.map_or(0, |segment| self.counted(&Tally::With(*direction, segment, with.clone())))
@@ -265,6 +271,19 @@ impl Findings {
             }
         }
         finding.effects.sort_by_key(|effect| std::cmp::Reverse(effect.weight));
+    }
+
+    /// Where in each flow, of what is done to options.
+    fn locate(&self, finding: &mut Finding) {
+        let Topic { kind, direction, segment, option, .. } = &finding.topic;
+        let (Kind::OptionRemoved(_) | Kind::OptionChanged, Some((segment, option))) =
+            (kind, segment.zip(*option))
+        else {
+            return;
+        };
+        let at = (*direction, segment, option);
+        (finding.of, finding.flows) = self.bearers.counted(at);
+        finding.spans = self.bearers.spans(at, &finding.places);
     }
 
     /// Whether it is loss or a drop: one capture alone cannot tell, a pattern can.

@@ -8,6 +8,7 @@ use crate::diff::Side;
 use crate::diff::compare::{Alone, Comparison, Told};
 use crate::diff::finding::{Finding, Kind, Place};
 use crate::diff::options::{FieldChange, Gap, Name};
+use crate::diff::span::{Moment, Span};
 use crate::diff::text::{Detail, Named, notes, reasons, title};
 
 /// Grows when a field changes its meaning or goes; new ones do not count.
@@ -87,6 +88,7 @@ struct Change {
     of: Option<usize>,
     remark: Option<String>,
     effects: Vec<Effect>,
+    spans: Vec<Part>,
     places: Vec<At>,
 }
 
@@ -102,6 +104,24 @@ struct Effect {
     weight: &'static str,
     sender: &'static str,
     receiver: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Part {
+    flow: usize,
+    count: usize,
+    before: usize,
+    between: usize,
+    behind: usize,
+    first: When,
+    last: When,
+    fallen_back: Option<When>,
+}
+
+#[derive(Debug, Serialize)]
+struct When {
+    frame: u64,
+    time: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -208,6 +228,7 @@ impl Change {
             of: (topic.kind != Kind::Injected).then_some(finding.of),
             remark: finding.remark.clone(),
             effects: finding.effects.iter().map(Effect::of).collect(),
+            spans: finding.spans.iter().take(most).map(Part::of).collect(),
             places: finding.places.iter().take(most).map(At::of).collect(),
         }
     }
@@ -222,6 +243,20 @@ impl Field {
 impl Effect {
     const fn of(effect: &crate::mptcp::refusal::Consequence) -> Self {
         Self { weight: effect.weight.label(), sender: effect.sender, receiver: effect.receiver }
+    }
+}
+
+impl Part {
+    fn of(span: &Span) -> Self {
+        let Span { flow, count, before, between, behind, .. } = *span;
+        let [first, last] = [span.first, span.last].map(When::of);
+        Self { flow, count, before, between, behind, first, last, fallen_back: span.fallen.map(When::of) }
+    }
+}
+
+impl When {
+    const fn of(moment: Moment) -> Self {
+        Self { frame: moment.frame, time: moment.at.as_secs_f64() }
     }
 }
 

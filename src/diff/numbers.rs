@@ -46,6 +46,11 @@ impl Numbers {
     }
 }
 
+/// Numbers go round: `one` is `other`, or comes behind it.
+pub const fn is_at_least(one: u32, other: u32) -> bool {
+    one.wrapping_sub(other) < 1 << 31
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@ use crate::diff::finding::{End, Finding, Kind, Place, Topic};
 use crate::diff::flows::{Certainty, Evidence};
 use crate::diff::options::Gap;
 use crate::diff::position::{Known, Position};
+use crate::diff::span::{Moment, Span};
 use crate::diff::taken::{FLOWS_MAX, SEGMENTS_MAX, Taken};
 use crate::diff::{Direction, Side};
 use crate::mptcp::refusal::{Consequence, Weight};
@@ -243,6 +244,7 @@ impl Page {
             self.line("", 2, remark);
         }
         self.places(finding, comparison);
+        self.spans(finding);
         for effect in &finding.effects {
             self.effect(effect);
         }
@@ -279,6 +281,36 @@ impl Page {
             None => "",
         };
         self.line("", 2, &format!("{words}{}{gap}", more(finding.places.len())));
+    }
+
+    /// From when to when, where that is a part of the flow, and in which flows, where it is not all.
+    fn spans(&mut self, finding: &Finding) {
+        let most = match self.detail {
+            Detail::Brief => LISTED,
+            Detail::Segments => usize::MAX,
+        };
+        let parts: Vec<_> = finding.spans.iter().filter(|span| span.is_part()).collect();
+        for span in parts.iter().take(most) {
+            self.line("", 2, &part(span));
+        }
+        let left = parts.len().saturating_sub(most);
+        if left > 0 {
+            self.line(
+                "",
+                2,
+                &format!("{left} more flows of which a part is concerned (all with --segments)"),
+            );
+        }
+        if finding.spans.len() < finding.flows {
+            let flows: Vec<_> = finding.spans.iter().take(LISTED).map(|span| span.flow.to_string()).collect();
+            let more = more(finding.spans.len());
+            let flows = flows.join(", ");
+            self.line(
+                "",
+                2,
+                &format!("only in flow {flows}{more}, of {} flows with such segments", finding.flows),
+            );
+        }
     }
 
     fn effect(&mut self, effect: &Consequence) {
@@ -389,6 +421,24 @@ fn frames(place: &Place) -> String {
         (true, true) => "all".to_owned(),
         _ => format!("{}→{}", list(&place.upstream), list(&place.downstream)),
     }
+}
+
+/// From when to when.
+fn part(span: &Span) -> String {
+    let at = |moment: Moment| format!("frame {} at {:.3} s", moment.frame, moment.at.as_secs_f64());
+    let (first, last) = (at(span.first), at(span.last));
+    let when = match (span.before, span.behind) {
+        (_, 0) => format!("from {first} on"),
+        (0, _) => format!("up to {last}"),
+        (_, _) => format!("from {first} to {last}"),
+    };
+    let spared = [(span.before, "before"), (span.between, "between"), (span.behind, "behind")];
+    let spared = spared.into_iter().filter(|(count, _)| *count > 0);
+    let spared: Vec<_> = spared.map(|(count, place)| format!("{count} {place}")).collect();
+    let fallen = span.fallen.map_or_else(String::new, |plain| {
+        format!("; its sender has fallen back: from {} on, its data has none", at(plain))
+    });
+    format!("flow {}: {when} ({} untouched){fallen}", span.flow, spared.join(", "))
 }
 
 fn more(count: usize) -> String {

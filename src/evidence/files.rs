@@ -11,7 +11,7 @@ use rustix::fs::{Access, access};
 
 use crate::capture::{Frame, Interface, RAW_IP, Writer};
 use crate::clock;
-use crate::comment::comment;
+use crate::comment::{Numbers, comment};
 use crate::evidence::Settings;
 use crate::evidence::tray::{Caught, Tray};
 use crate::metrics::CaptureMetrics;
@@ -226,7 +226,8 @@ impl Section {
         self.frame.bytes.clear();
         self.frame.bytes.extend_from_slice(bytes);
         self.writer.describe(&self.interfaces)?;
-        self.writer.frame(&self.frame, comment(&caught.decision, bytes).as_deref())?;
+        let comment = comment(&caught.decision, bytes, Numbers::of(&caught.decision));
+        self.writer.frame(&self.frame, comment.as_deref())?;
         self.frames += 1;
         Ok(())
     }

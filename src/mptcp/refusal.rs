@@ -36,6 +36,10 @@ pub struct Circumstances {
     pub both_acked: bool,
     /// The segment carries a DSS beside the option.
     pub beside_dss: bool,
+    /// That DSS, or the option itself, ends the data (DATA_FIN).
+    pub data_fin: bool,
+    /// What it says beside data comes to its receiver in another segment, on whichever subflow.
+    pub heard_elsewhere: bool,
 }
 
 /// How bad that is.
@@ -176,6 +180,13 @@ fn of_join(deed: Deed, at: Circumstances) -> Consequence {
 
 fn of_dss(deed: Deed, at: Circumstances) -> Consequence {
     match (deed, at.joined) {
+        (Deed::Strip, _) if at.segment != Segment::Data && (at.joined || at.both_acked) => {
+            of_news_of_data(at)
+        }
+        (Deed::Strip, false) if at.both_acked => breaks(
+            "falls back to plain TCP once data comes back without DSS; after a fifth of a second without any it takes its own for lost, and sends it again (Linux; other stacks may reset)",
+            "falls back to plain TCP at once; what is sent again reaches its application twice (Linux; other stacks may reset)",
+        ),
         (Deed::Strip, false) => wasteful(
             "falls back to plain TCP, its data intact (Linux; other stacks may reset)",
             "falls back to plain TCP, the data intact (Linux; other stacks may reset)",
@@ -190,6 +201,27 @@ fn of_dss(deed: Deed, at: Circumstances) -> Consequence {
         ),
         (Deed::Reset, _) => breaks(ENDS, ENDS),
     }
+}
+
+/// A DSS without data, stripped.
+fn of_news_of_data(at: Circumstances) -> Consequence {
+    if at.heard_elsewhere {
+        return safe("does not learn that this one was not heard", "learns the same from another segment");
+    }
+    if at.data_fin {
+        return breaks(
+            "sends its DATA_FIN again and again, ever more slowly, and cannot close",
+            "is not told that the data has ended, and its application waits for more",
+        );
+    }
+    breaks(
+        "does not learn that its DATA_ACKs are not heard",
+        if at.joined {
+            "takes its data for lost and sends it again and again, until data without DSS makes it reset the subflow (0x06); where none comes it stands still once the window is full, and Linux does not tell the application"
+        } else {
+            "takes its data for lost and sends it again and again, until data without DSS makes it fall back; where none comes it stands still once the window is full, and Linux does not tell the application"
+        },
+    )
 }
 
 fn of_add_addr(deed: Deed, at: Circumstances) -> Consequence {

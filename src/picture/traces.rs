@@ -15,6 +15,9 @@ use super::sheet::{Sheet, Type, short};
 /// with the largest symbol, 600 kB. The least and the greatest of a column are always among them.
 const MARKS_PER_COLUMN_MAX: usize = 12;
 
+/// Hollow symbols that are nearer to each other are a black heap, through which one sees nothing.
+const HOLLOW_APART: f64 = 6.0;
+
 /// More than a legend can explain.
 const LAYERS_MAX: usize = 32;
 
@@ -169,9 +172,12 @@ impl Layer {
                 sheet.stroke(bars(&thinned(joined(spots.collect()))), width, colour);
             }
             Shape::Symbols(symbol, points) => {
-                let path = thinned(distinct(spots(points, plot)))
-                    .iter()
-                    .fold(String::new(), |path, spot| path + &symbol.path((spot.x, spot.top)));
+                let mut spots = thinned(distinct(spots(points, plot)));
+                if *symbol != Symbol::Dot {
+                    spots = apart(&spots);
+                }
+                let path =
+                    spots.iter().fold(String::new(), |path, spot| path + &symbol.path((spot.x, spot.top)));
                 sheet.stroke(path, symbol.width(), colour);
             }
             Shape::Steps(points) => sheet.curve(steps(&spots(points, plot), plot), colour),
@@ -287,6 +293,20 @@ fn thinned(spots: Vec<Spot>) -> Vec<Spot> {
         column.iter().step_by(each).copied().chain(lowest).collect()
     };
     spots.chunk_by(|a, b| a.x.floor() == b.x.floor()).flat_map(thin).collect()
+}
+
+/// Of spots in the order of their columns, those that are not too near to one before them.
+fn apart(spots: &[Spot]) -> Vec<Spot> {
+    let mut apart: Vec<Spot> = Vec::new();
+    for spot in spots {
+        // A column is a unit wide, and not in order itself.
+        let near = apart.iter().rev().take_while(|one| spot.x - one.x < HOLLOW_APART + 1.0);
+        let mut near = near.filter(|one| (spot.x - one.x).hypot(spot.top - one.top) < HOLLOW_APART);
+        if near.next().is_none() {
+            apart.push(*spot);
+        }
+    }
+    apart
 }
 
 fn bars(spots: &[Spot]) -> String {

@@ -5,7 +5,7 @@ use std::io::Write;
 use pcap_file::PcapResult;
 
 use crate::capture::{Frame, Interface, Writer};
-use crate::comment::comment;
+use crate::comment::{Numbers, comment};
 use crate::replay::{Seen, What};
 
 /// Which frames are written.
@@ -59,12 +59,15 @@ fn comment_of(frame: &Frame, what: &What) -> Option<String> {
     let lines: Vec<String> = match what {
         What::Segment(segment) => {
             let ip = frame.bytes.get(segment.ip_at..).unwrap_or_default();
-            let decided = segment.decision.as_ref().and_then(|decision| comment(decision, ip));
-            let anomalies = segment.observed.anomalies.iter();
+            let observed = &segment.observed;
+            // The engine counts what it let pass, the report what there was.
+            let numbers = Numbers { connection: observed.connection, subflow: observed.subflow };
+            let decided = segment.decision.as_ref().and_then(|decision| comment(decision, ip, numbers));
+            let anomalies = observed.anomalies.iter();
             decided.into_iter().chain(anomalies.map(|anomaly| format!("mpgate: {}", anomaly.kind))).collect()
         }
         What::Unreadable { why, decision } => {
-            let decided = decision.as_ref().and_then(|decision| comment(decision, &[]));
+            let decided = decision.as_ref().and_then(|decision| comment(decision, &[], Numbers::default()));
             decided.into_iter().map(|decided| format!("{decided}; {why}")).collect()
         }
         What::Other(_) => Vec::new(),

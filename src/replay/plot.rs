@@ -15,6 +15,9 @@ use crate::track::Side;
 /// Rates over less than this part of the time show how a queue sends in bursts, and not how fast a subflow is.
 const RATES_MAX: usize = 120;
 
+/// Round trips that take as long are rare, and Linux sends again after 0.2 s of silence.
+const STALL: Duration = Duration::from_millis(300);
+
 /// What a picture shows of `connection`: the direction in which more data went. `source` names the capture.
 pub fn picture(source: &str, connection: &Connection, series: &Series) -> Picture {
     let sender = [Side::Opener, Side::Acceptor].into_iter().max_by_key(|side| connection.bytes(*side));
@@ -58,7 +61,7 @@ impl Plot<'_> {
 
     fn data(&self) -> Panel {
         let subflows = self.courses().map(|(subflow, course)| self.of_subflow(subflow, course));
-        let behind = std::iter::once(self.acknowledged());
+        let behind = [self.acknowledged(), self.stalls()].into_iter();
         let before = [self.reinjected(), self.holes()];
         let drawn = |layer: &Layer| match &layer.shape {
             Shape::Segments(segments) => !segments.is_empty(),
@@ -68,7 +71,7 @@ impl Plot<'_> {
         Panel {
             title: "Where in the data: each byte has one place, whichever subflow carries it".to_owned(),
             chart: Chart::Traces(Traces {
-                y: Axis { label: "data sent before".to_owned(), unit: Unit::Bytes },
+                y: Axis { label: "place in the data".to_owned(), unit: Unit::Bytes },
                 layers: behind.chain(subflows).chain(before).filter(drawn).collect(),
             }),
         }
@@ -84,7 +87,7 @@ impl Plot<'_> {
         let known = self.connection.subflows.get(subflow);
         let flow = known.map(|known| known.flow.to_string()).unwrap_or_default();
         let share = known.map_or(0.0, |known| self.connection.share(known, self.sender) * 100.0);
-        format!("subflow {subflow}, {flow}: {share:.0} %")
+        format!("subflow {subflow}, {flow}: {share:.0} % of the bytes")
     }
 
     fn at(&self, bin: usize) -> Duration {
@@ -114,6 +117,21 @@ impl Plot<'_> {
         }
     }
 
+    /// Shades where data is on its way and no DATA_ACK says that more has come.
+    fn stalls(&self) -> Layer {
+        let courses = || self.series.subflows.iter().map(|course| course.data.at(self.sender));
+        let bins = courses().map(Vec::len).max().unwrap_or(0);
+        let end = |bin: usize| courses().filter_map(move |data| Some(data.get(bin)?.as_ref()?.end)).max();
+        let sent: Vec<_> = (0..bins).map(|bin| end(bin).unwrap_or(0)).collect();
+        let stalls = standstills(&sent, self.series.acked.at(self.sender));
+        let bands = stalls.into_iter().map(|stall| self.at(stall.start)..self.at(stall.end));
+        Layer {
+            name: "nothing more came in order for 0.3 s or longer (stall)".to_owned(),
+            colour: Colour::Alarm,
+            shape: Shape::Bands(bands.filter(|band| band.end - band.start >= STALL).collect()),
+        }
+    }
+
     fn reinjected(&self) -> Layer {
         let ours = self.series.reinjections.iter().filter(|again| again.by == self.sender);
         let points = ours.map(|again| Point { at: again.at, y: amount(again.data.start) });
@@ -137,13 +155,48 @@ impl Plot<'_> {
     }
 }
 
+/// The bins in which data is on its way and no more of it is acknowledged; 0 is nothing new.
+fn standstills(sent: &[u64], acked: &[u64]) -> Vec<Range<usize>> {
+    let bins = sent.len().max(acked.len());
+    let of = |bins: &[u64], bin: usize| bins.get(bin).copied().unwrap_or(0);
+    let (mut highest, mut upto, mut since) = (0, 0, None);
+    let mut stalls = Vec::new();
+    for bin in 0..bins {
+        highest = highest.max(of(sent, bin));
+        if of(acked, bin) > upto {
+            upto = of(acked, bin);
+            stalls.extend(since.take().map(|since| since..bin));
+        }
+        if upto < highest {
+            since.get_or_insert(bin);
+        }
+    }
+    stalls.extend(since.map(|since| since..bins));
+    stalls
+}
+
 fn event(moment: &Moment) -> Event {
     let Moment { at, subflow, what } = *moment;
     let label = match what {
-        What::Joined => format!("{subflow} joined"),
-        What::Fin => format!("{subflow} FIN"),
-        What::Reset => format!("{subflow} RST"),
-        What::Fallback => "plain TCP".to_owned(),
+        What::Joined => format!("subflow {subflow} joined"),
+        What::Fin => format!("subflow {subflow}: FIN"),
+        What::Reset => format!("subflow {subflow}: RST"),
+        What::Fallback => "fell back to plain TCP".to_owned(),
     };
     Event { at, label }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_stands_still_while_what_it_sent_is_not_acknowledged() {
+        // Sent, acknowledged two bins later, idle, sent again, and acknowledged in part, then not at all.
+        let sent = [10, 0, 0, 0, 0, 30, 0, 0, 0];
+        let acked = [0, 0, 10, 10, 0, 0, 0, 20];
+        assert_eq!(standstills(&sent, &acked), vec![0..2, 5..7, 7..9]);
+        assert!(standstills(&[10, 20, 30], &[10, 20, 30]).is_empty());
+        assert!(standstills(&[], &[5]).is_empty());
+    }
 }

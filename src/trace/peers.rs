@@ -1,8 +1,9 @@
 //! What both hosts will do, once the gate has done what it does.
 
 use crate::engine::{Decision, Egress, Fate, Verdict};
+use crate::mptcp::option::Dss;
 use crate::mptcp::refusal::{Circumstances, Consequence, Deed, Weight, consequence};
-use crate::mptcp::{Subtype, SubtypeSet};
+use crate::mptcp::{MptcpOption, Subtype, SubtypeSet};
 use crate::trace::Seen;
 use crate::trace::options::{Listed, listed};
 use crate::wire::{OptionKind, OptionMask, Segment};
@@ -56,6 +57,13 @@ fn of_each<'s>(seen: &'s Seen<'_>, subtypes: SubtypeSet, deed: Deed) -> impl Ite
         joined: seen.look.joined,
         both_acked: seen.look.finding.both_acked,
         beside_dss: seen.signals.subtypes.contains(Subtype::Dss),
+        data_fin: seen
+            .signals
+            .list
+            .iter()
+            .any(|signal| matches!(&signal.option, Ok(MptcpOption::Dss(Dss { data_fin: true, .. })))),
+        // What a rule does to one it does to all.
+        heard_elsewhere: false,
     };
     subtypes.iter().map(move |subtype| Peer {
         option: Some(subtype.label().to_owned()),

@@ -71,7 +71,14 @@ const STANDS_STILL: Duration = Duration::from_secs(1);
 
 /// The early segments of a connection: nothing joined, no data acknowledged.
 const fn early(segment: Segment) -> Circumstances {
-    Circumstances { segment, joined: false, both_acked: false, beside_dss: false }
+    Circumstances {
+        segment,
+        joined: false,
+        both_acked: false,
+        beside_dss: false,
+        data_fin: false,
+        heard_elsewhere: false,
+    }
 }
 
 /// A sentence of the table about `host`, beside what was measured of it.
