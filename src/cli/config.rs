@@ -365,7 +365,7 @@ mod tests {
         assert_eq!(config.mode, Some(QueueMode::Strict));
         assert_eq!(config.log, Some(LogFormat::Json));
         assert_eq!(config.queue_packets_max(), 9);
-        assert_eq!(config.precedence(), Precedence::Ordinary);
+        assert_eq!(config.place().precedence, Precedence::Ordinary);
         assert_eq!(config.limits(), Limits { connections_max: 1, handshakes_max: 2, idle_secs: 3 });
         let directory = PathBuf::from("/d");
         let capture = Settings { directory, file_bytes: 4 << 20, files: 5, snap_bytes: 6, observed: false };
