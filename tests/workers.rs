@@ -89,6 +89,6 @@ fn no_worker_gets_in_the_way_of_another() {
     }
     assert_eq!(engine.counts(), Counts::default());
     let later = Timestamp::ZERO.after(Duration::from_secs(61));
-    assert_eq!(engine.expire(later), 2 * CONNECTIONS);
-    assert_eq!(engine.expire(later), 0);
+    let forgotten = std::iter::repeat_with(|| engine.expire(later)).take_while(|&forgotten| forgotten > 0);
+    assert_eq!(forgotten.sum::<usize>(), 2 * CONNECTIONS);
 }

@@ -135,9 +135,7 @@ impl Analysis {
 
     /// Takes in the next segment.
     pub fn observe(&mut self, sight: Sight<'_>) -> Observed {
-        for _ in 0..self.pace.due(sight.at) {
-            self.tracker.expire(sight.at);
-        }
+        self.pace.keep(sight.at, |now| self.tracker.expire(now));
         let finding = self.tracker.inspect(sight.at, sight.packet, sight.signals);
         let known = self.known(&sight);
         let place = if sight.packet.segment == Segment::Syn && known.is_some_and(|known| self.is_done(known))

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::spawn_blocking;
+use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::attach::{Attached, Plan, QueueMode};
@@ -27,7 +27,7 @@ use crate::metrics::Metrics;
 use crate::queue::{QueueOptions, Worker, kernel_queues};
 use crate::rules::RuleSet;
 use crate::serve::{self, Site};
-use crate::track::EXPIRY_INTERVAL;
+use crate::track::{EXPIRY_INTERVAL, FORGOTTEN_MAX};
 
 /// What the workers get to answer the packets that wait: a full queue of 1024 takes some milliseconds, and a service
 /// manager's patience is far longer.
@@ -230,7 +230,10 @@ async fn expire(engine: &Engine) -> Infallible {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        engine.expire(clock::now());
+        // Of many that ended at once, scrapes and signals take turns with what is left.
+        while engine.expire(clock::now()) >= FORGOTTEN_MAX {
+            yield_now().await;
+        }
     }
 }
 

@@ -135,11 +135,8 @@ impl Replay {
 
     /// Lets the engine forget as often as the time since the last frame is worth.
     fn expire(&mut self, now: Timestamp) {
-        let due = self.pace.due(now);
         if let Some(engine) = &self.engine {
-            for _ in 0..due {
-                engine.expire(now);
-            }
+            self.pace.keep(now, |now| engine.expire(now));
         }
     }
 }

@@ -5,16 +5,17 @@ use arrayvec::ArrayVec;
 use crate::mptcp::option::{Announced, REMOVED_MAX};
 use crate::mptcp::{Key, Nonce, Token, Version};
 use crate::time::Timestamp;
-use crate::track::connections::Connection;
+use crate::track::connections::{Connection, Known};
 use crate::track::handshake::{Claim, Handshake, Join, Offer, State};
+use crate::track::keyed::Hashed;
 use crate::track::origin::Origin;
+use crate::track::passages::Passage;
 use crate::track::sides::{Side, Sides};
-use crate::track::sources::Source;
 use crate::track::subflows::{Progress, Subflow};
 use crate::track::table::Put;
 use crate::track::tokens::Owner;
 use crate::track::{ConnectionId, Finding, SubflowId, Tracker};
-use crate::wire::{End, Flow, Packet, Pair};
+use crate::wire::{End, Packet, Pair};
 
 /// What the tables would learn from a segment that goes on as it is.
 #[derive(Clone, Debug)]
@@ -24,17 +25,36 @@ pub(super) enum Lesson {
     /// A connection is asked for.
     Offer(Offer),
     /// A subflow is asked for.
-    JoinOffer { connection: ConnectionId, token: Token, nonce: Nonce },
+    JoinOffer { connection: Known, token: Token, nonce: Nonce },
     /// The handshake now awaits something else.
     Await(State),
     /// The handshake is over, and leads to nothing.
     Forget,
     /// The connection is there.
-    Open { connection: ConnectionId, version: Version, keys: Sides<Key>, opener: End, progress: Progress },
+    Open(Opening),
     /// The subflow is there.
     Join { join: Join, opener: End },
     /// Something happened on a subflow.
     News(News),
+}
+
+/// A connection that both hosts know of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opening {
+    pub(super) connection: ConnectionId,
+    pub(super) version: Version,
+    pub(super) keys: Sides<Key>,
+    /// At which end of the pair its SYN was sent.
+    pub(super) opener: End,
+    /// What the opener has said with the keys.
+    pub(super) progress: Progress,
+}
+
+/// A flow, and its hash.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At {
+    pub(super) hash: Hashed,
+    pub(super) pair: Pair,
 }
 
 /// What one host says on a subflow.
@@ -108,12 +128,14 @@ impl Tracker {
         passed: Passed<'_>,
     ) -> (Option<ConnectionId>, Option<SubflowId>) {
         let (pair, end) = packet.flow.pair();
+        let at = At { hash: finding.hash, pair };
         let begin = |state, origin, joins| {
-            self.begin(pair, Handshake { opener: end, isn: packet.seq, since: now, origin, joins, state });
+            let (isn, since, concluded) = (packet.seq, now, false);
+            self.begin(at, Handshake { pair, opener: end, isn, since, origin, joins, state, concluded });
         };
         match (&finding.lesson, passed) {
             (Lesson::Offer(_), Passed::Stripped) => begin(State::Stripped, Origin::default(), None),
-            (Lesson::News(news), Passed::Stripped) => self.hear(now, pair, &news.without_options()),
+            (Lesson::News(news), Passed::Stripped) => self.hear(now, at, &news.without_options()),
             (_, Passed::Stripped) | (Lesson::Nothing, _) => {}
             (Lesson::Offer(offer), Passed::Whole(origin)) => {
                 let connection = self.next_connection();
@@ -124,25 +146,15 @@ impl Tracker {
                 begin(State::ExpectJoinAnswer { token, nonce }, Origin::default(), Some(connection));
             }
             (Lesson::Await(next), Passed::Whole(_)) => {
-                self.handshakes.change(&pair, |handshake| handshake.state = next.clone());
+                self.handshakes.change(at.hash, pair, |handshake| handshake.state = next.clone());
             }
-            (Lesson::Forget, Passed::Whole(_)) => drop(self.end_handshake(pair, |_| true)),
-            (&Lesson::Open { connection, version, keys, opener, progress }, Passed::Whole(_)) => {
-                let first = Flow { src: pair.at(opener), dst: pair.at(opener.other()) };
-                let origin = self.handshakes.read(&pair, |handshake| handshake.origin).unwrap_or_default();
-                if self.open(connection, Connection::new(version, keys, first, origin)) {
-                    let progress = Sides { opener: progress, acceptor: Progress::default() };
-                    let subflow = Subflow::new(now, connection, version, (opener, Side::Opener));
-                    self.add_subflow(pair, Subflow { progress, ..subflow });
-                }
-                self.end_handshake(pair, |_| true);
-            }
+            (Lesson::Forget, Passed::Whole(_)) => drop(self.end_handshake(at, |_| true)),
+            (Lesson::Open(opening), Passed::Whole(_)) => self.open(now, at, opening),
             (&Lesson::Join { join, opener }, Passed::Whole(_)) => {
-                let id = self.join(now, pair, &join, opener);
-                self.end_handshake(pair, |_| true);
+                let id = self.join(now, at, join, opener);
                 return (finding.connection, id);
             }
-            (Lesson::News(news), Passed::Whole(_)) => self.hear(now, pair, news),
+            (Lesson::News(news), Passed::Whole(_)) => self.hear(now, at, news),
         }
         (finding.connection, finding.subflow)
     }
@@ -154,28 +166,39 @@ impl Tracker {
     }
 
     /// Where there is no room, what follows is unknown, and decided as such.
-    fn begin(&self, pair: Pair, handshake: Handshake) {
-        let claim = handshake.claim(pair);
-        match self.handshakes.insert(pair, handshake) {
+    fn begin(&self, at: At, handshake: Handshake) {
+        let claim = handshake.claim();
+        match self.handshakes.insert(at.hash, handshake) {
             Put::New => self.hold(claim),
             Put::InPlaceOf(old) => {
                 self.hold(claim);
-                self.release(old.claim(pair));
+                self.release(old.claim());
             }
             Put::Full => {}
         }
     }
 
-    pub(super) fn end_handshake(&self, pair: Pair, ripe: impl FnOnce(&Handshake) -> bool) -> bool {
-        let gone = self.handshakes.remove_if(&pair, ripe);
-        gone.inspect(|gone| self.release(gone.claim(pair))).is_some()
+    pub(super) fn end_handshake(&self, at: At, ripe: impl FnOnce(&Handshake) -> bool) -> bool {
+        let gone = self.handshakes.remove_if(at.hash, at.pair, |handshake| ripe(handshake));
+        gone.inspect(|gone| self.release(gone.claim())).is_some()
+    }
+
+    /// Takes what a handshake leads to, once: the segment that ends it may be with two workers at a time. It stays until what
+    /// it led to is there, so that at no time the flow is unknown.
+    fn conclude(&self, at: At, leads: impl FnOnce(&State) -> bool) -> Option<Origin> {
+        let conclude = |handshake: &mut Handshake| {
+            let first = !handshake.concluded && leads(&handshake.state);
+            handshake.concluded |= first;
+            first.then_some(handshake.origin)
+        };
+        self.handshakes.change(at.hash, at.pair, conclude)?
     }
 
     fn hold(&self, claim: Claim) {
         match claim {
             Claim::None => {}
             Claim::Source(source) => self.sources.hold(source),
-            Claim::Join(id) => self.count_join(id, |pending| pending.saturating_add(1)),
+            Claim::Join(known) => self.count_join(known, |pending| pending.saturating_add(1)),
         }
     }
 
@@ -183,34 +206,52 @@ impl Tracker {
         match claim {
             Claim::None => {}
             Claim::Source(source) => self.sources.release(source),
-            Claim::Join(id) => self.count_join(id, |pending| pending.saturating_sub(1)),
+            Claim::Join(known) => self.count_join(known, |pending| pending.saturating_sub(1)),
         }
     }
 
-    fn count_join(&self, id: ConnectionId, count: impl FnOnce(u16) -> u16) {
-        self.connections.change(&id, |connection| connection.joins_pending = count(connection.joins_pending));
+    fn count_join(&self, known: Known, count: impl FnOnce(u16) -> u16) {
+        self.connections
+            .change(known, |connection| connection.joins_pending = count(connection.joins_pending));
     }
 
-    fn open(&self, id: ConnectionId, connection: Connection) -> bool {
-        let (tokens, source) = (connection.tokens, Source::from(connection.first.src.addr));
-        let inserted = matches!(self.connections.insert(id, connection), Put::New);
-        if inserted {
+    fn open(&self, now: Timestamp, at: At, opening: &Opening) {
+        let Opening { connection: id, version, keys, opener, progress } = *opening;
+        let leads =
+            |state: &State| matches!(state, State::ExpectKeys { connection, .. } if *connection == id);
+        let Some(Origin { input, output, terms }) = self.conclude(at, leads) else { return };
+        let passage = self.passages.share(Passage { input, output });
+        let connection = Connection::new(id, (version, keys), (at.pair, opener), (passage, terms));
+        let (tokens, source) = (connection.tokens, connection.source());
+        if let Some(known) = self.connections.insert(at.hash, connection) {
             self.sources.hold(source);
-            self.tokens.learn(tokens.opener, Owner { connection: id, side: Side::Opener });
-            self.tokens.learn(tokens.acceptor, Owner { connection: id, side: Side::Acceptor });
+            for side in [Side::Opener, Side::Acceptor] {
+                self.tokens.learn(*tokens.at(side), Owner { place: known.place(), side });
+            }
+            let mut subflow = Subflow::new(now, at.pair, (known, version), (opener, Side::Opener));
+            subflow.add(Side::Opener, progress);
+            self.add_subflow(at, subflow);
         }
-        inserted
+        self.end_handshake(at, |handshake| handshake.concluded);
     }
 
-    fn join(&self, now: Timestamp, pair: Pair, join: &Join, opener: End) -> Option<SubflowId> {
-        let version = self.connections.read(&join.connection, |connection| connection.version)?;
-        self.add_subflow(pair, Subflow::new(now, join.connection, version, (opener, join.initiator)))
+    fn join(&self, now: Timestamp, at: At, join: Join, opener: End) -> Option<SubflowId> {
+        self.conclude(at, |state| matches!(state, State::ExpectJoinProof { join: known } if *known == join))?;
+        let version = self.connections.read(join.connection, |connection| connection.version);
+        let id = version.and_then(|version| {
+            self.add_subflow(
+                at,
+                Subflow::new(now, at.pair, (join.connection, version), (opener, join.initiator)),
+            )
+        });
+        self.end_handshake(at, |handshake| handshake.concluded);
+        id
     }
 
     /// Puts a subflow in, in place of one that had the same ports before, and numbers it.
-    fn add_subflow(&self, pair: Pair, subflow: Subflow) -> Option<SubflowId> {
-        self.remove_subflow(pair, |_| true);
-        let id = self.connections.change(&subflow.connection, |connection| {
+    fn add_subflow(&self, at: At, mut subflow: Subflow) -> Option<SubflowId> {
+        self.remove_subflow(at, |_| true);
+        let id = self.connections.change(subflow.connection, |connection| {
             let id = SubflowId(connection.subflows_opened);
             connection.subflows_opened = connection.subflows_opened.saturating_add(1);
             connection.subflows = connection.subflows.saturating_add(1);
@@ -218,28 +259,34 @@ impl Tracker {
             (id, connection.subflows_open)
         });
         let (id, open) = id?;
+        subflow.id = id;
         if open == 1 && id != SubflowId(0) {
-            self.connections.uncount_closed();
+            self.connections.room().uncount_closed();
         }
-        if let Put::Full = self.subflows.insert(pair, Subflow { id, ..subflow }) {
-            self.leave(subflow.connection, Leaving::OpenAndGone);
+        match self.subflows.insert(at.hash, subflow) {
+            Put::New => {}
+            Put::InPlaceOf(old) => self.gone(&old),
+            Put::Full => self.leave(subflow.connection, Leaving::OpenAndGone),
         }
         Some(id)
     }
 
     /// Takes a subflow out, and its connection with the last one.
-    pub(super) fn remove_subflow(&self, pair: Pair, ripe: impl FnOnce(&Subflow) -> bool) -> bool {
-        let Some(subflow) = self.subflows.remove_if(&pair, ripe) else { return false };
-        let leaving = if subflow.closed.is_some() { Leaving::Gone } else { Leaving::OpenAndGone };
-        if leaving == Leaving::Gone {
-            self.subflows.uncount_closed();
-        }
-        self.leave(subflow.connection, leaving);
-        true
+    pub(super) fn remove_subflow(&self, at: At, ripe: impl FnOnce(&Subflow) -> bool) -> bool {
+        let gone = self.subflows.remove_if(at.hash, at.pair, |subflow| ripe(subflow));
+        gone.inspect(|gone| self.gone(gone)).is_some()
     }
 
-    fn leave(&self, id: ConnectionId, leaving: Leaving) {
-        let left = self.connections.change(&id, |connection| {
+    fn gone(&self, subflow: &Subflow) {
+        let leaving = if subflow.is_closed() { Leaving::Gone } else { Leaving::OpenAndGone };
+        if leaving == Leaving::Gone {
+            self.subflows.room().uncount_closed();
+        }
+        self.leave(subflow.connection, leaving);
+    }
+
+    fn leave(&self, known: Known, leaving: Leaving) {
+        let left = self.connections.change(known, |connection| {
             let was_open = connection.subflows_open > 0;
             if leaving != Leaving::Gone {
                 connection.subflows_open = connection.subflows_open.saturating_sub(1);
@@ -250,45 +297,47 @@ impl Tracker {
             was_open && connection.subflows_open == 0
         });
         if left == Some(true) {
-            self.connections.count_closed();
+            self.connections.room().count_closed();
         }
-        if let Some(gone) = self.connections.remove_if(&id, |connection| connection.subflows == 0) {
-            self.connections.uncount_closed();
-            self.sources.release(gone.first.src.addr.into());
-            self.tokens.forget(gone.tokens.opener, id);
-            self.tokens.forget(gone.tokens.acceptor, id);
+        if let Some(gone) = self.connections.remove_if(known, |connection| connection.subflows == 0) {
+            self.connections.room().uncount_closed();
+            self.sources.release(gone.source());
+            for side in [Side::Opener, Side::Acceptor] {
+                self.tokens.forget(*gone.tokens.at(side), Owner { place: known.place(), side });
+            }
+            self.passages.leave(gone.passage);
         }
     }
 
-    fn hear(&self, now: Timestamp, pair: Pair, news: &News) {
-        let change = self.subflows.change(&pair, |subflow| {
-            let before = subflow.closed;
+    fn hear(&self, now: Timestamp, at: At, news: &News) {
+        let change = self.subflows.change(at.hash, at.pair, |subflow| {
+            let before = subflow.is_closed();
             subflow.hear(now, news);
-            (subflow.connection, before, subflow.closed)
+            (subflow.connection, before, subflow.is_closed())
         });
         let Some((connection, before, after)) = change else { return };
         let ended = news.concerns_connection()
-            && self.connections.change(&connection, |known| known.hear(news)).unwrap_or(false);
+            && self.connections.change(connection, |known| known.hear(news)).unwrap_or(false);
         match (before, after) {
-            (None, Some(_)) => {
-                self.subflows.change(&pair, |subflow| subflow.ended = ended);
-                self.subflows.count_closed();
+            (false, true) => {
+                self.subflows.change(at.hash, at.pair, |subflow| subflow.closed_with(ended));
+                self.subflows.room().count_closed();
                 self.leave(connection, Leaving::Closed);
             }
-            (Some(_), None) => self.revive(connection),
-            (Some(_), Some(_)) | (None, None) => {}
+            (true, false) => self.revive(connection),
+            (true, true) | (false, false) => {}
         }
     }
 
     /// A subflow that was thought to be closed is open.
-    fn revive(&self, connection: ConnectionId) {
-        self.subflows.uncount_closed();
-        let open = self.connections.change(&connection, |known| {
+    fn revive(&self, connection: Known) {
+        self.subflows.room().uncount_closed();
+        let open = self.connections.change(connection, |known| {
             known.subflows_open = known.subflows_open.saturating_add(1);
             known.subflows_open
         });
         if open == Some(1) {
-            self.connections.uncount_closed();
+            self.connections.room().uncount_closed();
         }
     }
 }

@@ -4,6 +4,11 @@ use std::time::Duration;
 
 use crate::time::Timestamp;
 use crate::track::Tracker;
+use crate::track::commit::At;
+use crate::track::handshake::Handshake;
+use crate::track::keyed::Keyed;
+use crate::track::subflows::Subflow;
+use crate::track::table::Table;
 
 /// A handshake is forgotten so long after its SYN: the kernel's own conntrack gives a SYN/ACK 60 s.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(60);
@@ -22,10 +27,11 @@ pub(super) const ENDED: Duration = Duration::from_secs(10);
 /// How exactly the age of a subflow is known: a busy one is written to once in this time, not for each segment.
 pub(super) const SEEN_STEP: Duration = Duration::from_secs(1);
 
-/// Entries of each table that one tick looks at; 37 ns each in the bench `decide`, so 0.6 ms a table. At four ticks a
-/// second all handshakes that fit by default are seen within a second, a million subflows within 16; so much later than
-/// its time an entry may go.
-const LOOKS_MAX: usize = 1 << 14;
+/// Cells of each table that one call looks at.
+const LOOKS_MAX: usize = 1 << 15;
+
+/// Entries of each table that one call forgets at most.
+pub const FORGOTTEN_MAX: usize = 1 << 8;
 
 /// How often [`Tracker::expire`] is to be called.
 pub const EXPIRY_INTERVAL: Duration = Duration::from_millis(250);
@@ -40,33 +46,47 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// How many calls of [`Tracker::expire`] are due.
-    pub fn due(&mut self, now: Timestamp) -> u64 {
+    /// Calls `expire`, which is [`Tracker::expire`], as often as it would have been called until `now`: until it has little
+    /// to do, each time.
+    pub fn keep(&mut self, now: Timestamp, expire: impl Fn(Timestamp) -> usize) {
         let last = *self.last.get_or_insert(now);
         let calls = now.since(last).as_nanos() / EXPIRY_INTERVAL.as_nanos();
         if calls > 0 {
             self.last = Some(now);
         }
-        u64::try_from(calls.min(OVERDUE_MAX)).unwrap_or_default()
+        for _ in 0..calls.min(OVERDUE_MAX) {
+            while expire(now) >= FORGOTTEN_MAX {}
+        }
     }
 }
 
 impl Tracker {
-    /// Forgets what is due among the next 16 384 entries of each table. Returns how many it forgot.
+    /// Forgets what is due among the next 32 768 cells of each table, 256 of each at most. Returns how many it forgot.
     pub fn expire(&self, now: Timestamp) -> usize {
-        let handshakes = self
-            .handshakes
-            .look_further(LOOKS_MAX, |handshake| handshake.is_due(now))
-            .into_iter()
-            .filter(|&pair| self.end_handshake(pair, |handshake| handshake.is_due(now)))
-            .count();
-        let subflows = self
-            .subflows
-            .look_further(LOOKS_MAX, |subflow| subflow.is_due(now, self.idle))
-            .into_iter()
-            .filter(|&pair| self.remove_subflow(pair, |subflow| subflow.is_due(now, self.idle)))
-            .count();
+        let at = |pair| At { hash: self.hash_key.hash(&pair), pair };
+        let handshake_is_due = |handshake: &Handshake| handshake.is_due(now);
+        let subflow_is_due = |subflow: &Subflow| subflow.is_due(now, self.idle);
+        let handshakes =
+            forget(&self.handshakes, handshake_is_due, |pair| self.end_handshake(at(pair), handshake_is_due));
+        let subflows =
+            forget(&self.subflows, subflow_is_due, |pair| self.remove_subflow(at(pair), subflow_is_due));
         self.rates.expire(now);
         handshakes.saturating_add(subflows)
     }
+}
+
+/// Has `remove` take out what is due, in bounded work. Returns how much that was.
+pub(super) fn forget<T: Keyed>(
+    table: &Table<T>,
+    is_due: impl Fn(&T) -> bool,
+    mut remove: impl FnMut(T::Key) -> bool,
+) -> usize {
+    let mut round = table.round(LOOKS_MAX);
+    let mut forgotten: usize = 0;
+    while !round.is_over() && forgotten < FORGOTTEN_MAX {
+        for key in table.look_further(&mut round, &is_due) {
+            forgotten = forgotten.saturating_add(usize::from(remove(key)));
+        }
+    }
+    forgotten
 }

@@ -5,7 +5,9 @@ use arrayvec::ArrayVec;
 use crate::mptcp::{Key, Nonce, Token, Version};
 use crate::time::Timestamp;
 use crate::track::ConnectionId;
+use crate::track::connections::Known;
 use crate::track::expiry::{HANDSHAKE, JOIN};
+use crate::track::keyed::Keyed;
 use crate::track::origin::Origin;
 use crate::track::sides::Side;
 use crate::track::sources::Source;
@@ -18,6 +20,7 @@ pub(super) const ANSWERS_MAX: usize = 4;
 /// A handshake that went on so far.
 #[derive(Clone, Debug)]
 pub(super) struct Handshake {
+    pub(super) pair: Pair,
     /// At which end of the pair the SYN was sent.
     pub(super) opener: End,
     /// The SYN's sequence number: a retransmission has the same, a new connection by the same ports another.
@@ -27,8 +30,20 @@ pub(super) struct Handshake {
     /// How the SYN of a new connection came in.
     pub(super) origin: Origin,
     /// The connection that a join's token named.
-    pub(super) joins: Option<ConnectionId>,
+    pub(super) joins: Option<Known>,
     pub(super) state: State,
+    /// It led to a connection or a subflow: segments that come twice find it no more to lead to.
+    pub(super) concluded: bool,
+}
+
+const _: () = assert!(size_of::<Option<Handshake>>() <= 200);
+
+impl Keyed for Handshake {
+    type Key = Pair;
+
+    fn key(&self) -> Pair {
+        self.pair
+    }
 }
 
 /// What counts a handshake as long as it is under way.
@@ -39,7 +54,7 @@ pub(super) enum Claim {
     /// The host that opens a connection.
     Source(Source),
     /// The connection that is to be joined.
-    Join(ConnectionId),
+    Join(Known),
 }
 
 impl Handshake {
@@ -48,12 +63,12 @@ impl Handshake {
         now.since(self.since) >= if self.joins.is_some() { JOIN } else { HANDSHAKE }
     }
 
-    /// What it counts for; `pair` is its own.
-    pub(super) fn claim(&self, pair: Pair) -> Claim {
+    /// What it counts for.
+    pub(super) fn claim(&self) -> Claim {
         match (&self.state, self.joins) {
             (State::Stripped, _) => Claim::None,
             (_, Some(connection)) => Claim::Join(connection),
-            (_, None) => Claim::Source(pair.at(self.opener).addr.into()),
+            (_, None) => Claim::Source(self.pair.at(self.opener).addr.into()),
         }
     }
 
@@ -95,7 +110,7 @@ pub(super) struct Offer {
 /// A join whose SYN/ACK proved to which connection it belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Join {
-    pub(super) connection: ConnectionId,
+    pub(super) connection: Known,
     pub(super) token: Token,
     /// Which host of the connection opens the subflow.
     pub(super) initiator: Side,

@@ -6,7 +6,13 @@
 
 pub mod standing;
 mod sides;
+mod keyed;
+mod shards;
+mod cells;
+mod slab;
+mod room;
 mod table;
+mod passages;
 mod connections;
 mod sources;
 mod origin;
@@ -22,7 +28,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 pub use commit::Passed;
-pub use expiry::{EXPIRY_INTERVAL, Pace};
+pub use expiry::{EXPIRY_INTERVAL, FORGOTTEN_MAX, Pace};
 pub use inspect::{Course, Finding};
 pub use origin::{JoinTo, Origin, Parent, RuleKey, Terms};
 pub use rates::{Rate, Rates};
@@ -30,9 +36,11 @@ pub use sides::{Side, Sides};
 pub use sources::Source;
 pub use standing::{ConnectionId, FallbackCause, Standing, StandingSet, SubflowId};
 
-use crate::wire::{Flow, Pair};
-use connections::Connection;
+use crate::wire::Flow;
+use connections::Connections;
 use handshake::Handshake;
+use keyed::HashKey;
+use passages::Passages;
 use sources::Sources;
 use subflows::Subflow;
 use table::Table;
@@ -74,9 +82,12 @@ pub struct Counts {
 /// The memory of the gate, shared by all workers.
 #[derive(Debug)]
 pub struct Tracker {
-    handshakes: Table<Pair, Handshake>,
-    subflows: Table<Pair, Subflow>,
-    connections: Table<ConnectionId, Connection>,
+    /// Hashes flows, once for each segment.
+    hash_key: HashKey,
+    handshakes: Table<Handshake>,
+    subflows: Table<Subflow>,
+    connections: Connections,
+    passages: Passages,
     tokens: Tokens,
     sources: Sources,
     rates: Rates,
@@ -88,12 +99,16 @@ pub struct Tracker {
 impl Tracker {
     /// A memory that is empty.
     pub fn new(limits: Limits) -> Self {
+        let hash_key = HashKey::default();
+        let subflows_max = limits.connections_max.saturating_mul(SUBFLOWS_PER_CONNECTION);
         Self {
-            handshakes: Table::new(limits.handshakes_max),
-            subflows: Table::new(limits.connections_max.saturating_mul(SUBFLOWS_PER_CONNECTION)),
-            connections: Table::new(limits.connections_max),
-            tokens: Tokens::default(),
-            sources: Sources::default(),
+            handshakes: Table::new(limits.handshakes_max, hash_key.clone()),
+            subflows: Table::new(subflows_max, hash_key.clone()),
+            hash_key,
+            connections: Connections::new(limits.connections_max),
+            passages: Passages::default(),
+            tokens: Tokens::new(limits.connections_max),
+            sources: Sources::new(limits.connections_max.saturating_add(limits.handshakes_max)),
             rates: Rates::default(),
             idle: Duration::from_secs(u64::from(limits.idle_secs)),
             last_connection: AtomicU64::new(0),
@@ -103,22 +118,22 @@ impl Tracker {
     /// What is remembered now, without what lingers after its end.
     pub fn counts(&self) -> Counts {
         Counts {
-            connections: self.connections.open(),
-            subflows: self.subflows.open(),
-            handshakes: self.handshakes.len(),
+            connections: self.connections.room().open(),
+            subflows: self.subflows.room().open(),
+            handshakes: self.handshakes.room().taken(),
         }
     }
 
     /// What rules may know of the connection that a segment belongs to, or asks to join; none while its handshake lasts.
     pub fn parent(&self, finding: &Finding, flow: Flow) -> Option<Parent> {
         let sender = finding.sender?;
-        self.connections.read(&finding.connection?, |connection| connection.parent(sender, flow.dst))
+        self.connections.read(finding.known?, |connection| connection.parent(sender, flow.dst))
     }
 
     /// Whether the connection of a segment has subflows beside the first, or had.
     pub fn has_joined(&self, finding: &Finding) -> bool {
-        let opened = |id| self.connections.read(&id, |connection| connection.subflows_opened > 1);
-        finding.connection.and_then(opened).unwrap_or(false)
+        let joined = |known| self.connections.read(known, |connection| connection.subflows_opened > 1);
+        finding.known.and_then(joined).unwrap_or(false)
     }
 
     /// Connections that a source has opened, or is about to.
@@ -133,11 +148,11 @@ impl Tracker {
 
     /// Whether another handshake, and the connection that it leads to, could be remembered.
     pub fn has_room_for_connection(&self) -> bool {
-        self.connections.has_room() && self.has_room_for_subflow()
+        self.connections.room().is_left() && self.has_room_for_subflow()
     }
 
     /// Whether another handshake, and the subflow that it leads to, could be remembered.
     pub fn has_room_for_subflow(&self) -> bool {
-        self.handshakes.has_room() && self.subflows.has_room()
+        self.handshakes.room().is_left() && self.subflows.room().is_left()
     }
 }

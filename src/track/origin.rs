@@ -1,6 +1,5 @@
 //! How a connection came in, and on which terms: what its later subflows are judged by.
 
-use crate::track::sides::Side;
 use crate::wire::{Flow, InterfaceName};
 
 /// Names a rule, so that it is known again after a reload: a hash of its name.
@@ -27,16 +26,6 @@ pub struct Origin {
     pub output: Option<InterfaceName>,
     /// What was decided.
     pub terms: Terms,
-}
-
-impl Origin {
-    /// The interfaces on the side of that host, and on the other one.
-    pub(super) const fn interfaces(&self, side: Side) -> (Option<InterfaceName>, Option<InterfaceName>) {
-        match side {
-            Side::Opener => (self.input, self.output),
-            Side::Acceptor => (self.output, self.input),
-        }
-    }
 }
 
 /// The connection that a segment belongs to, or asks to join, as rules see it.

@@ -4,16 +4,15 @@ use std::hash::Hash;
 use std::time::Duration;
 
 use crate::time::Timestamp;
+use crate::track::expiry::forget;
+use crate::track::keyed::{HashKey, Keyed};
 use crate::track::origin::RuleKey;
 use crate::track::sources::Source;
-use crate::track::table::{Put, Table};
+use crate::track::table::Table;
 
 /// Buckets that are remembered; a bucket that is full again is forgotten. Beyond, hosts that are new share one bucket a
 /// rule, so that whoever invents addresses competes with others who are new, and not with those who were there.
 const BUCKETS_MAX: usize = 1 << 16;
-
-/// Buckets that one tick looks at.
-const LOOKS_MAX: usize = 1 << 13;
 
 /// So many in so much time, and so many at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,17 +37,33 @@ struct Bucket {
     full_at: Timestamp,
 }
 
+/// A bucket, and whose it is.
+#[derive(Clone, Copy, Debug)]
+struct Owned<K> {
+    owner: K,
+    bucket: Bucket,
+}
+
+impl<K: Copy + Eq + Hash> Keyed for Owned<K> {
+    type Key = K;
+
+    fn key(&self) -> K {
+        self.owner
+    }
+}
+
 /// All buckets.
 #[derive(Debug)]
 pub struct Rates {
-    buckets: Table<Owner, Bucket>,
+    buckets: Table<Owned<Owner>>,
     /// Those that new hosts share while there is no room for theirs.
-    crowds: Table<RuleKey, Bucket>,
+    crowds: Table<Owned<RuleKey>>,
 }
 
 impl Default for Rates {
     fn default() -> Self {
-        Self { buckets: Table::new(BUCKETS_MAX), crowds: Table::new(BUCKETS_MAX) }
+        let hash_key = HashKey::default();
+        Self { buckets: Table::new(BUCKETS_MAX, hash_key.clone()), crowds: Table::new(BUCKETS_MAX, hash_key) }
     }
 }
 
@@ -74,35 +89,32 @@ impl Rates {
 
 /// `None` where there is no such bucket, and no room for one.
 fn take_from<K: Copy + Eq + Hash>(
-    buckets: &Table<K, Bucket>,
-    key: K,
+    buckets: &Table<Owned<K>>,
+    owner: K,
     now: Timestamp,
     rate: Rate,
 ) -> Option<bool> {
-    buckets.change(&key, |bucket| bucket.take(now, rate)).or_else(|| {
-        let mut fresh = Bucket { full_at: now };
-        let taken = fresh.take(now, rate);
-        (buckets.insert(key, fresh) != Put::Full).then_some(taken)
-    })
+    let fresh = Owned { owner, bucket: Bucket { full_at: now } };
+    buckets.change_or_add(buckets.hash(&owner), fresh, |owned| owned.bucket.take(now, rate))
 }
 
 /// What [`take_from`] would say.
 fn look_into<K: Copy + Eq + Hash>(
-    buckets: &Table<K, Bucket>,
-    key: K,
+    buckets: &Table<Owned<K>>,
+    owner: K,
     now: Timestamp,
     rate: Rate,
 ) -> Option<bool> {
-    let bucket = buckets.read(&key, |bucket| *bucket);
-    let bucket = bucket.or_else(|| buckets.has_room().then_some(Bucket { full_at: now }));
+    let bucket = buckets.read(buckets.hash(&owner), owner, |owned| owned.bucket);
+    let bucket = bucket.or_else(|| buckets.room().is_left().then_some(Bucket { full_at: now }));
     bucket.map(|mut copy| copy.take(now, rate))
 }
 
-fn forget_full<K: Copy + Eq + Hash>(buckets: &Table<K, Bucket>, now: Timestamp) {
-    let is_full = |bucket: &Bucket| bucket.full_at <= now;
-    for key in buckets.look_further(LOOKS_MAX, is_full) {
-        buckets.remove_if(&key, is_full);
-    }
+fn forget_full<K: Copy + Eq + Hash>(buckets: &Table<Owned<K>>, now: Timestamp) {
+    let is_full = |owned: &Owned<K>| owned.bucket.full_at <= now;
+    forget(buckets, is_full, |owner| {
+        buckets.remove_if(buckets.hash(&owner), owner, |owned| is_full(owned)).is_some()
+    });
 }
 
 impl Bucket {
@@ -162,10 +174,10 @@ mod tests {
         rates.take(Timestamp::ZERO, RuleKey(1), None, TEN);
         let taken =
             (0..crowd).filter(|&number| rates.take(Timestamp::ZERO, RuleKey(1), host(number), TEN)).count();
-        assert_eq!(rates.buckets.len(), BUCKETS_MAX);
+        assert_eq!(rates.buckets.room().taken(), BUCKETS_MAX);
         assert_eq!(taken, BUCKETS_MAX - 1 + 10);
         let later = Timestamp::ZERO.after(Duration::from_secs(2));
-        while rates.buckets.len() + rates.crowds.len() > 0 {
+        while rates.buckets.room().taken() + rates.crowds.room().taken() > 0 {
             rates.expire(later);
         }
     }

@@ -26,9 +26,7 @@ pub(super) fn frame(args: &Args, path: &Path, book: &Book, printer: &mut Printer
     let mut frame = Frame::default();
     loop {
         let read = capture.read(&mut frame);
-        for _ in 0..pace.due(frame.at) {
-            engine.expire(frame.at);
-        }
+        pace.keep(frame.at, |now| engine.expire(now));
         match read {
             Ok(true) if frame.number < wanted => {
                 if let Ok(found) = frame.packet() {

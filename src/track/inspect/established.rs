@@ -3,20 +3,20 @@
 use crate::mptcp::option::{AddAddr, Dss, Mapping, Proof};
 use crate::mptcp::{MptcpOption, ResetReason, Signals};
 use crate::track::commit::{Lesson, News};
-use crate::track::expiry::SEEN_STEP;
+use crate::track::connections::Known;
 use crate::track::handshake::{Handshake, State};
 use crate::track::inspect::{Course, Finding, View};
 use crate::track::subflows::Subflow;
-use crate::track::{ConnectionId, FallbackCause, Standing, Tracker};
+use crate::track::{FallbackCause, Standing, Tracker};
 use crate::wire::Segment;
 
 impl Tracker {
     /// A segment that is no step of a handshake, or a step that was taken before.
     pub(super) fn later(&self, view: &View<'_>, unknown: Standing) -> Finding {
-        if let Some(subflow) = self.subflows.read(&view.pair, |subflow| *subflow) {
+        if let Some(subflow) = self.subflows.read(view.hash, view.pair, |subflow| *subflow) {
             return self.on_subflow(view, &subflow);
         }
-        match self.handshake(view.pair) {
+        match self.handshake(view) {
             Some(known) => on_handshake(view, &known),
             None => Finding::new(unknown),
         }
@@ -32,12 +32,12 @@ impl Tracker {
                 standing = found;
             }
         }
-        let before = subflow.progress;
+        let (mine, others) = (subflow.progress(side), subflow.progress(side.other()));
         if let Standing::KnownConnection = standing
             && view.packet.segment == Segment::Data
             && view.signals.list.is_empty()
-            && !before.at(side).mapped
-            && !before.at(side.other()).acked
+            && !mine.mapped
+            && !others.acked
         {
             // RFC 8684 3.7: data without a mapping before anything was acknowledged at the data level.
             standing = Standing::Fallback(FallbackCause::PlainData);
@@ -58,22 +58,20 @@ impl Tracker {
             Segment::Fin => news.progress.fin = true,
             Segment::Syn | Segment::SynAck | Segment::Ack | Segment::Data => {}
         }
-        let progress = before.at(side).and(news.progress);
-        let nothing_new = progress == *before.at(side)
-            && news.is_routine()
-            && subflow.closed.is_none()
-            && view.now.since(subflow.seen) < SEEN_STEP;
+        let nothing_new = mine.and(news.progress) == mine && news.is_routine() && subflow.is_fresh(view.now);
         Finding {
             standing,
-            connection: Some(subflow.connection),
+            connection: Some(subflow.connection.id()),
+            known: Some(subflow.connection),
             subflow: Some(subflow.id),
             version: Some(subflow.version.number()),
             decided: Some(Course::Accepted),
-            both_acked: before.opener.acked && before.acceptor.acked,
+            both_acked: mine.acked && others.acked,
             announces_anew: news.announces_anew,
             single_path: news.single_path,
             sender: Some(side),
             lesson: if nothing_new { Lesson::Nothing } else { Lesson::News(news) },
+            hash: view.hash,
         }
     }
 
@@ -96,7 +94,7 @@ impl Tracker {
             MptcpOption::Fastclose(key) => {
                 // RFC 8684 3.5: receivers ignore it unless the key is theirs.
                 let known =
-                    self.connections.read(&subflow.connection, |known| known.keys.at(side.other()) == key);
+                    self.connections.read(subflow.connection, |known| known.keys.at(side.other()) == key);
                 news.fastclose = known.unwrap_or(false);
                 if news.fastclose { Standing::Fastclose } else { Standing::KnownConnection }
             }
@@ -106,14 +104,14 @@ impl Tracker {
         }
     }
 
-    fn announced(&self, connection: ConnectionId, add: &AddAddr, news: &mut News) -> Standing {
+    fn announced(&self, connection: Known, add: &AddAddr, news: &mut News) -> Standing {
         if add.proof == Proof::Echo {
             return Standing::KnownConnection;
         }
         let side = news.side;
-        let judged = self.connections.read(&connection, |known| {
+        let judged = self.connections.read(connection, |known| {
             news.announces_anew |= !known.has_announced(side, &add.announced);
-            news.single_path |= known.origin.terms.single_path;
+            news.single_path |= known.single_path;
             (known.vouches(side, add), known.contradicts(side, &add.announced))
         });
         match judged {
@@ -142,14 +140,16 @@ fn on_dss(dss: &Dss, news: &mut News) -> Standing {
 fn on_handshake(view: &View<'_>, known: &Handshake) -> Finding {
     let plain = view.signals.list.is_empty();
     let from_opener = view.end == known.opener;
-    let connection = match &known.state {
-        State::Stripped if plain => return Finding::stripped(Standing::Plain),
-        State::Stripped => return Finding::stripped(Standing::KnownConnection),
-        State::ExpectAnswer { connection, .. } | State::ExpectKeys { connection, .. } => Some(*connection),
-        State::ExpectJoinProof { join } => Some(join.connection),
-        State::ExpectJoinAnswer { .. } => None,
+    let of = |finding: Finding| match &known.state {
+        State::ExpectAnswer { connection, .. } | State::ExpectKeys { connection, .. } => {
+            finding.of(*connection)
+        }
+        State::ExpectJoinProof { join } => finding.of_known(join.connection),
+        State::Stripped | State::ExpectJoinAnswer { .. } => finding,
     };
     let (standing, lesson) = match (&known.state, view.packet.segment) {
+        (State::Stripped, _) if plain => return Finding::stripped(Standing::Plain),
+        (State::Stripped, _) => return Finding::stripped(Standing::KnownConnection),
         (_, Segment::Rst) => (Standing::Reset(reset_reason(view.signals)), Lesson::Forget),
         (State::ExpectAnswer { .. }, Segment::SynAck) if !from_opener => {
             (Standing::Fallback(FallbackCause::PlainAnswer), Lesson::Forget)
@@ -162,7 +162,7 @@ fn on_handshake(view: &View<'_>, known: &Handshake) -> Finding {
         }
         _ => (Standing::KnownConnection, Lesson::Nothing),
     };
-    Finding { connection, ..Finding::accepted(standing) }.teaches(lesson)
+    of(Finding::accepted(standing)).teaches(lesson)
 }
 
 fn reset_reason(signals: &Signals) -> Option<ResetReason> {

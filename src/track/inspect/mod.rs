@@ -7,7 +7,9 @@ mod established;
 use crate::mptcp::{Signals, Step};
 use crate::time::Timestamp;
 use crate::track::commit::Lesson;
+use crate::track::connections::Known;
 use crate::track::handshake::Handshake;
+use crate::track::keyed::Hashed;
 use crate::track::sides::Side;
 use crate::track::{ConnectionId, Standing, SubflowId, Tracker};
 use crate::wire::{End, Packet, Pair, Segment};
@@ -34,6 +36,10 @@ pub struct Finding {
     /// Which host of the connection sent it.
     pub sender: Option<Side>,
     pub(super) lesson: Lesson,
+    /// The connection's place, once its handshake is over.
+    pub(super) known: Option<Known>,
+    /// The hash of the segment's flow.
+    pub(super) hash: Hashed,
 }
 
 /// What was decided of a flow with its SYN.
@@ -58,6 +64,8 @@ impl Finding {
             announces_anew: false,
             sender: None,
             lesson: Lesson::Nothing,
+            known: None,
+            hash: Hashed::NONE,
         }
     }
 
@@ -71,6 +79,10 @@ impl Finding {
 
     fn of(self, connection: ConnectionId) -> Self {
         Self { connection: Some(connection), ..self }
+    }
+
+    fn of_known(self, known: Known) -> Self {
+        Self { known: Some(known), ..self.of(known.id()) }
     }
 
     fn of_first(self, connection: ConnectionId) -> Self {
@@ -96,6 +108,8 @@ struct View<'v> {
     packet: &'v Packet<'v>,
     signals: &'v Signals,
     pair: Pair,
+    /// The pair's.
+    hash: Hashed,
     /// At which end of the pair its sender sits.
     end: End,
 }
@@ -105,8 +119,9 @@ impl Tracker {
     /// one HMAC for each connection that its token can name.
     pub fn inspect(&self, now: Timestamp, packet: &Packet<'_>, signals: &Signals) -> Finding {
         let (pair, end) = packet.flow.pair();
-        let view = View { now, packet, signals, pair, end };
-        match signals.step(packet.segment) {
+        let hash = self.hash_key.hash(&pair);
+        let view = View { now, packet, signals, pair, hash, end };
+        let finding = match signals.step(packet.segment) {
             Step::Offer(capable) => self.offer(&view, capable).version(capable.version),
             Step::Answer(capable) => self.answer(&view, capable).version(capable.version),
             Step::Keys(capable) => self.keys(&view, capable).version(capable.version),
@@ -115,10 +130,11 @@ impl Tracker {
             Step::JoinProof { hmac } => self.join_proof(&view, &hmac),
             Step::Other if packet.segment != Segment::Syn => self.later(&view, Standing::UnknownConnection),
             Step::Other | Step::Plain => self.later(&view, Standing::Plain),
-        }
+        };
+        Finding { hash, ..finding }
     }
 
-    fn handshake(&self, pair: Pair) -> Option<Handshake> {
-        self.handshakes.read(&pair, Handshake::clone)
+    fn handshake(&self, view: &View<'_>) -> Option<Handshake> {
+        self.handshakes.read(view.hash, view.pair, Handshake::clone)
     }
 }

@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 
 use crate::mptcp::Version;
 use crate::mptcp::option::Capable;
-use crate::track::commit::Lesson;
+use crate::track::commit::{Lesson, Opening};
 use crate::track::handshake::{Offer, State};
 use crate::track::inspect::{Finding, View};
 use crate::track::sides::Sides;
@@ -14,7 +14,7 @@ use crate::track::{FallbackCause, Standing, Tracker};
 impl Tracker {
     pub(super) fn offer(&self, view: &View<'_>, capable: Capable) -> Finding {
         let offer = Offer { version: capable.version, key: capable.sender_key };
-        let known = self.handshake(view.pair).filter(|known| known.is_opened_by(view.end, view.packet.seq));
+        let known = self.handshake(view).filter(|known| known.is_opened_by(view.end, view.packet.seq));
         match known.map(|known| known.state) {
             Some(State::Stripped) => Finding::stripped(Standing::NewConnection),
             Some(
@@ -32,7 +32,7 @@ impl Tracker {
     }
 
     pub(super) fn answer(&self, view: &View<'_>, capable: Capable) -> Finding {
-        let Some(known) = self.handshake(view.pair) else {
+        let Some(known) = self.handshake(view) else {
             return self.later(view, Standing::UnknownConnection);
         };
         let (connection, offer, mut answers) = match known.state {
@@ -66,7 +66,7 @@ impl Tracker {
     }
 
     pub(super) fn keys(&self, view: &View<'_>, capable: Capable) -> Finding {
-        let Some(known) = self.handshake(view.pair) else {
+        let Some(known) = self.handshake(view) else {
             return self.later(view, Standing::UnknownConnection);
         };
         let (connection, offer, version, answers) = match known.state {
@@ -94,12 +94,12 @@ impl Tracker {
         }
         let mapped = capable.data.is_some() || view.packet.payload_len > 0;
         let keys = Sides { opener, acceptor };
-        finding(Standing::KnownConnection).teaches(Lesson::Open {
+        finding(Standing::KnownConnection).teaches(Lesson::Open(Opening {
             connection,
             version,
             keys,
             opener: known.opener,
             progress: Progress { mapped, ..Progress::default() },
-        })
+        }))
     }
 }
