@@ -53,7 +53,7 @@ const SUBFLOWS_PER_CONNECTION: usize = 4;
 /// How much is remembered at most, and how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections; beyond, new ones are stripped to plain TCP. A connection takes about 620 bytes.
+    /// Connections; beyond, new ones are stripped to plain TCP. A connection takes about 330 bytes.
     pub connections_max: usize,
     /// Handshakes under way; beyond, new connections are stripped to plain TCP, new joins rejected.
     pub handshakes_max: usize,
