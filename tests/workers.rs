@@ -12,11 +12,14 @@ use mpgate::mptcp::{Key, MptcpOption, Nonce, Version};
 use mpgate::rules::RuleSet;
 use mpgate::script::packet::Draft;
 use mpgate::time::Timestamp;
-use mpgate::track::{Counts, Limits};
+use mpgate::track::{Counts, Limits, SubflowId};
 use mpgate::wire::{Endpoint, Flow, Segment};
 
 const CONNECTIONS: usize = 2000;
 const WORKERS: usize = 4;
+
+/// Steps of a life that open its two subflows; one to close each follows.
+const OPENING: usize = 6;
 
 /// The life of two subflows, step by step: what the hosts of connection `number` say.
 fn life(number: usize) -> Vec<Vec<u8>> {
@@ -70,25 +73,47 @@ fn work(engine: &Engine, lives: &[Vec<Vec<u8>>], worker: usize, step: usize) {
     }
 }
 
-/// Each step is taken by another worker than the one before, all workers at once.
-#[test]
-fn no_worker_gets_in_the_way_of_another() {
+/// All of one step, whoever else takes it too: what comes twice at once opens nothing twice.
+fn work_on_all(engine: &Engine, lives: &[Vec<Vec<u8>>], _worker: usize, step: usize) {
+    let subflow = step.checked_sub(OPENING).map(|number| SubflowId(u16::try_from(number).unwrap()));
+    for (number, life) in lives.iter().enumerate() {
+        let decision = engine.decide(Timestamp::ZERO, &Ingress::default(), life.get(step).unwrap());
+        assert_eq!(decision.verdict, Verdict::Accept, "step {step} of {number}: {decision:?}");
+        if subflow.is_some() {
+            assert_eq!(decision.findings.unwrap().subflow, subflow, "step {step} of {number}");
+        }
+    }
+}
+
+/// All connections live, step by step, all workers at once.
+fn live(share: impl Fn(&Engine, &[Vec<Vec<u8>>], usize, usize) + Sync) {
     let engine = Engine::new(RuleSet::default(), Limits::default(), Mode::Enforce);
     let lives: Vec<_> = (0..CONNECTIONS).map(life).collect();
     for step in 0..lives.first().unwrap().len() {
-        thread::scope(|scope| {
-            for worker in 0..WORKERS {
-                let (engine, lives) = (&engine, &lives);
-                scope.spawn(move || work(engine, lives, worker, step));
-            }
-        });
-        if step == 5 {
+        if step == OPENING {
             let all = Counts { connections: CONNECTIONS, subflows: 2 * CONNECTIONS, handshakes: 0 };
             assert_eq!(engine.counts(), all);
         }
+        thread::scope(|scope| {
+            for worker in 0..WORKERS {
+                let (engine, lives, share) = (&engine, &lives, &share);
+                scope.spawn(move || share(engine, lives, worker, step));
+            }
+        });
     }
     assert_eq!(engine.counts(), Counts::default());
     let later = Timestamp::ZERO.after(Duration::from_secs(61));
     let forgotten = std::iter::repeat_with(|| engine.expire(later)).take_while(|&forgotten| forgotten > 0);
     assert_eq!(forgotten.sum::<usize>(), 2 * CONNECTIONS);
+}
+
+/// Each step is taken by another worker than the one before.
+#[test]
+fn no_worker_gets_in_the_way_of_another() {
+    live(work);
+}
+
+#[test]
+fn segments_that_all_workers_get_at_once_count_once() {
+    live(work_on_all);
 }

@@ -36,7 +36,7 @@ pub(super) struct Handshake {
     pub(super) concluded: bool,
 }
 
-const _: () = assert!(size_of::<Option<Handshake>>() <= 200);
+const _: () = assert!(size_of::<Option<Handshake>>() <= 184);
 
 impl Keyed for Handshake {
     type Key = Pair;

@@ -3,10 +3,13 @@
 /// Records of the first chunk; each later one has twice as many as the one before.
 const FIRST: u32 = 16;
 
+/// Chunks that there is a place for from the first: a million records.
+const CHUNKS: usize = 16;
+
 /// Records, and room for more.
 #[derive(Debug)]
 pub(super) struct Slab<T> {
-    chunks: Box<[Vec<Slot<T>>]>,
+    chunks: Vec<Vec<Slot<T>>>,
     /// Where the next record goes, if not behind all others.
     free: Free,
 }
@@ -27,7 +30,7 @@ type Number = std::num::NonZeroU32;
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { chunks: Box::default(), free: Free(None) }
+        Self { chunks: Vec::new(), free: Free(None) }
     }
 }
 
@@ -56,9 +59,8 @@ impl<T> Slab<T> {
         let number = self.end();
         let (chunk, _at) = place(number)?;
         if chunk == self.chunks.len() {
-            let mut chunks = std::mem::take(&mut self.chunks).into_vec();
-            chunks.push(Vec::with_capacity(usize::try_from(len(chunk)?).ok()?));
-            self.chunks = chunks.into();
+            self.chunks.reserve_exact(if chunk == 0 { CHUNKS } else { 1 });
+            self.chunks.push(Vec::with_capacity(usize::try_from(len(chunk)?).ok()?));
         }
         self.chunks.last_mut()?.push(Slot::Held(record));
         Some(number)
