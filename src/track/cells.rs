@@ -7,7 +7,8 @@
 const FIRST: usize = 8;
 
 /// Bytes of the smallest table, at least: of smaller blocks than 128 bytes that were freed glibc keeps a list (`M_MXFAST`),
-/// which it empties at once when somebody wants a large one; tried, with a hundred thousand on it that took 0.8 ms.
+/// which it empties at once when somebody wants a large one. A profile showed 0.6 to 0.8 ms in there while a million connections
+/// came, and none since.
 const FIRST_BYTES: usize = 256;
 
 /// Records by their tags, which are 32 bits of a keyed hash. Several may have the same one.
