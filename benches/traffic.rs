@@ -1,9 +1,9 @@
 //! The parts of `benches/run` that need a program: who connects, who sends, who accepts, and a loop on the nfq crate alone.
 //!
 //! `traffic serve ADDR:PORT` accepts connections, of MPTCP too, and closes them. `traffic connect tcp|mptcp ADDR:PORT SECS`
-//! opens connections, first from eight threads for the rate, then from one for how long one takes, and prints the rate, and the median and the
-//! 99th percentile in µs. `traffic blast ADDR SECS` sends small data segments as fast as a core can and prints how many. `traffic accept QUEUE` is the
-//! nfq crate's own example with the gate's buffers.
+//! opens connections, first from eight threads for the rate, then from one for how long one takes, and prints the rate, and
+//! the median and the 99th percentile in µs. `traffic blast ADDR SECS` sends small data segments as fast as a core can and
+//! prints how many. `traffic accept QUEUE` is the nfq crate's own example with the gate's buffers.
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a bench reads the clock and prints")]
 

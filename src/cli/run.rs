@@ -24,7 +24,7 @@ use crate::engine::{Engine, Mode};
 use crate::evidence::{Recorder, Settings};
 use crate::live::watch::Reloader;
 use crate::metrics::Metrics;
-use crate::queue::{QueueOptions, Worker, kernel_queues};
+use crate::queue::{KernelQueue, QueueOptions, Worker, kernel_queues, whole_queue};
 use crate::rules::RuleSet;
 use crate::serve::{self, Site};
 use crate::track::{EXPIRY_INTERVAL, FORGOTTEN_MAX};
@@ -213,8 +213,13 @@ fn site(engine: &Arc<Engine>, metrics: &Arc<Metrics>, queues: RangeInclusive<u16
         metrics.tables(engine.counts());
         let kernel =
             kernel_queues().inspect_err(|error| tracing::warn!("cannot read the kernel's queues: {error}"));
-        for queue in kernel.unwrap_or_default().into_iter().filter(|queue| queues.contains(&queue.number)) {
-            metrics.kernel_queue(queue.number, queue.waiting, queue.dropped_full, queue.dropped_user);
+        let kernel = kernel.unwrap_or_default();
+        for queue in kernel.iter().filter(|queue| queues.contains(&queue.number)) {
+            let whole = kernel.iter().find(|other| other.number == whole_queue(queue.number));
+            let both = |count: fn(&KernelQueue) -> u64| count(queue).saturating_add(whole.map_or(0, count));
+            let waiting = both(|queue| queue.waiting);
+            let (full, user) = (both(|queue| queue.dropped_full), both(|queue| queue.dropped_user));
+            metrics.kernel_queue(queue.number, waiting, full, user);
         }
     };
     Site {

@@ -1,7 +1,7 @@
 //! Verdicts on their way to the kernel: gathered while packets still wait, and sent with one system call.
 //!
-//! A send costs about a microsecond, whatever is in it; and packets that the kernel accepts by one message (`NFQNL_MSG_VERDICT_BATCH`)
-//! spare it the parsing of the others. linux/netfilter/nfnetlink_queue.h has the shapes.
+//! A send costs about a microsecond, whatever is in it; and packets that the kernel accepts by one message
+//! (`NFQNL_MSG_VERDICT_BATCH`) spare it the parsing of the others. linux/netfilter/nfnetlink_queue.h has the shapes.
 
 use std::io;
 use std::os::fd::AsFd;
