@@ -11,13 +11,14 @@ table inet mpgate {
 		type filter hook forward priority -151; policy accept;
 		meta mark & 0x20000000 == 0x20000000 accept
 		tcp option mptcp subtype != 2 meta mark set meta mark | 0x40000000
-		tcp flags & (syn | fin | rst) == 0 accept
+		tcp flags & (syn | fin | rst) == 0 ct mark & 0x18000000 != 0x10000000 accept
 		tcp flags & syn == syn tcp option mptcp exists meta mark set meta mark | 0x40000000
 		ct mark & 0x10000000 == 0x10000000 meta mark set meta mark | 0x40000000
 	}
 	chain forward_verdicts {
 		type filter hook forward priority -149; policy accept;
-		meta mark & 0x10000000 == 0x10000000 ct mark set ct mark | 0x10000000
+		meta mark & 0x10000000 == 0x10000000 ct mark set ct mark & 0xf7ffffff | 0x10000000
+		meta mark & 0x8000000 == 0x8000000 ct mark set ct mark | 0x8000000
 	}
 }
 RULES

@@ -534,6 +534,7 @@ mod tests {
             connection: None,
             subflow: None,
             watched: true,
+            decided: true,
         };
         Decision {
             verdict,

@@ -25,9 +25,7 @@ pub(super) fn script(plan: &Plan) -> String {
     let mut chains = String::new();
     for hook in plan.hook.chains() {
         chains += &chain(hook, hook, PRIORITY, &chosen(plan.mode, &queue));
-        if plan.mode != QueueMode::All {
-            chains += &verdicts(hook);
-        }
+        chains += &verdicts(hook, plan.mode);
     }
     rules += &table(&chains);
     rules
@@ -40,7 +38,7 @@ pub(super) fn prefilter(plan: &Plan) -> String {
     let mut chains = String::new();
     for hook in plan.hook.chains() {
         chains += &chain(hook, hook, PRIORITY - 1, &chosen(QueueMode::Control, &mark));
-        chains += &verdicts(hook);
+        chains += &verdicts(hook, QueueMode::Control);
     }
     format!("{CLEAR}{}", table(&chains))
 }
@@ -54,14 +52,18 @@ fn chosen(mode: QueueMode, then: &str) -> String {
         QueueMode::Strict => line(&mut body, &format!("tcp option mptcp exists {then}")),
         QueueMode::Control => line(&mut body, &format!("tcp option mptcp subtype != 2 {then}")),
     }
-    if mode != QueueMode::All {
-        // Data, which is nearly all there is, sees no more rules than this.
-        line(&mut body, "tcp flags & (syn | fin | rst) == 0 accept");
-        if mode == QueueMode::Control {
+    // Data, which is nearly all there is, sees no more rules than this.
+    let data = "tcp flags & (syn | fin | rst) == 0";
+    match mode {
+        QueueMode::All => return body,
+        QueueMode::Strict => line(&mut body, &format!("{data} accept")),
+        QueueMode::Control => {
+            let (watched, both) = (marks::WATCHED, marks::WATCHED | marks::DECIDED);
+            line(&mut body, &format!("{data} ct mark & {both:#x} != {watched:#x} accept"));
             line(&mut body, &format!("tcp flags & syn == syn tcp option mptcp exists {then}"));
         }
-        line(&mut body, &format!("{} {then}", has("ct", marks::WATCHED)));
     }
+    line(&mut body, &format!("{} {then}", has("ct", marks::WATCHED)));
     body
 }
 
@@ -79,10 +81,22 @@ fn queue_statement(plan: &Plan) -> String {
     }
 }
 
-/// A packet that was accepted goes on with the next chain, so its mark is read there.
-fn verdicts(hook: &str) -> String {
+/// A packet that was accepted goes on with the next chain, so its mark is read there. A flow whose handshake begins anew is
+/// undecided again.
+fn verdicts(hook: &str, mode: QueueMode) -> String {
+    let (watched, decided) = (marks::WATCHED, marks::DECIDED);
     let mut body = String::new();
-    line(&mut body, &format!("{} ct mark set ct mark | {:#x}", has("meta", marks::WATCHED), marks::WATCHED));
+    match mode {
+        QueueMode::All => return body,
+        QueueMode::Strict => {
+            line(&mut body, &format!("{} ct mark set ct mark | {watched:#x}", has("meta", watched)));
+        }
+        QueueMode::Control => {
+            let undecided = format!("ct mark set ct mark & {:#x} | {watched:#x}", !decided);
+            line(&mut body, &format!("{} {undecided}", has("meta", watched)));
+            line(&mut body, &format!("{} ct mark set ct mark | {decided:#x}", has("meta", decided)));
+        }
+    }
     chain(&format!("{hook}_verdicts"), hook, PRIORITY + 1, &body)
 }
 

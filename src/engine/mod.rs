@@ -84,6 +84,7 @@ impl Engine {
             Some(passed) => self.tracker.commit(now, packet, finding, passed),
             None => (finding.connection, finding.subflow),
         };
+        let is_mptcp = connection.is_some() || !signals.list.is_empty();
         let findings = Findings {
             flow: packet.flow,
             segment: packet.segment,
@@ -93,6 +94,7 @@ impl Engine {
             connection,
             subflow,
             watched: connection.is_some(),
+            decided: is_mptcp && !self.tracker.awaits_more(packet, finding),
         };
         self.decision(judgement, ingress, mark, Some(findings))
     }

@@ -9,7 +9,7 @@ use arrayvec::ArrayVec;
 use nfq::{Message, Queue};
 use rustix::io::Errno;
 
-use crate::engine::{Decision, Egress, Engine, Fate, Ingress, Verdict, enforce};
+use crate::engine::{Decision, Egress, Engine, Fate, Findings, Ingress, Verdict, enforce};
 use crate::evidence::Collector;
 use crate::metrics::QueueMetrics;
 use crate::queue::interfaces::Interfaces;
@@ -288,9 +288,11 @@ fn checksum(message: &Message) -> ChecksumState {
 
 /// The mark that the packet gets, where it is another than it has.
 fn mark(decision: &Decision, before: u32) -> Option<u32> {
-    let watched = decision.findings.is_some_and(|findings| findings.watched);
-    let ours = if watched { marks::WATCHED } else { 0 };
-    let mark = before & !marks::PREFILTER | ours;
+    let ours = |findings: Findings| {
+        let bit = |is_set, bit| if is_set { bit } else { 0 };
+        bit(findings.watched, marks::WATCHED) | bit(findings.decided, marks::DECIDED)
+    };
+    let mark = before & !marks::PREFILTER | decision.findings.map_or(0, ours);
     let mark = decision.mark.map_or(mark, |by_rule| by_rule.set(mark));
     (mark != before).then_some(mark)
 }

@@ -247,7 +247,7 @@ pub const CATALOGUE: [Explained; 32] = [
     row(
         Code::ReservedMark,
         ("MG015", "reserved_mark"),
-        "Three bits of the mark (0x70000000) are how the kernel's rules and the gate speak of packets.",
+        "Four bits of the mark (0x78000000) are how the kernel's rules and the gate speak of packets.",
         "[[rule]]\nname = \"r\"\noption = \"mp_capable\"\naction = \"accept\"\nset_mark = \"0x10000000/0x10000000\"\n",
         "[[rule]]\nname = \"r\"\noption = \"mp_capable\"\naction = \"accept\"\nset_mark = \"0x10/0xff\"\n",
     ),

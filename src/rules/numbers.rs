@@ -17,7 +17,7 @@ use crate::wire::options::{END, NOP};
 const TOKENS_MAX: u32 = 1_000_000;
 
 /// Bits of the mark that the gate and its kernel rules keep for themselves (`marks.rs`).
-pub(super) const RESERVED_BITS: u32 = 0x7000_0000;
+pub(super) const RESERVED_BITS: u32 = 0x7800_0000;
 
 impl Reader<'_, '_> {
     pub(super) fn versions(&mut self, value: &Value<'_>) -> Versions {

@@ -56,7 +56,7 @@ pub use sides::{Side, Sides};
 pub use sources::Source;
 pub use standing::{ConnectionId, FallbackCause, Standing, StandingSet, SubflowId};
 
-use crate::wire::Flow;
+use crate::wire::{Flow, Packet};
 use connections::Connections;
 use handshake::Handshake;
 use keyed::HashKey;
@@ -164,6 +164,13 @@ impl Tracker {
     /// The token buckets of rules.
     pub const fn rates(&self) -> &Rates {
         &self.rates
+    }
+
+    /// Whether a handshake of that segment's flow is under way; ask once the segment was remembered.
+    pub fn awaits_more(&self, packet: &Packet<'_>, finding: &Finding) -> bool {
+        let (pair, _) = packet.flow.pair();
+        let under_way = |handshake: &Handshake| !handshake.concluded;
+        !finding.established && self.handshakes.read(finding.hash, pair, under_way) == Some(true)
     }
 
     /// Whether another handshake, and the connection that it leads to, could be remembered.

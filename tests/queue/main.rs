@@ -11,5 +11,6 @@ mod modes;
 mod overload;
 mod rewriting;
 mod spreading;
+mod third_acks;
 mod workers;
 mod world;

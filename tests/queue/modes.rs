@@ -46,6 +46,23 @@ fn all_queues_all_tcp() {
 }
 
 #[test]
+fn control_lets_the_data_of_a_connection_go_that_fell_back() {
+    let Some(world) = World::new() else { return };
+    let router = world.router();
+    let _gate = Gate::start(&router, QUEUE);
+    let attached = inside(&router, || plan(Hook::Forward, QueueMode::Control).install()).unwrap();
+    for family in SERVER {
+        let before = queued(&router).0;
+        let listener = Listener::start(&world.server(), family, Protocol::TCP);
+        let client =
+            connect(&world.client(), listener.addr, Protocol::MPTCP, Duration::from_secs(3)).unwrap();
+        assert_eq!(send(client, BULK).unwrap(), BULK);
+        assert_eq!(queued(&router).0 - before, 4, "{family}: SYN, SYN/ACK, FIN, FIN");
+    }
+    inside(&router, || attached.detach()).unwrap();
+}
+
+#[test]
 fn a_host_that_guards_itself_is_reached_in_every_mode() {
     let Some(world) = World::new() else { return };
     let server = world.server();
@@ -64,7 +81,7 @@ fn a_host_that_guards_itself_is_reached_in_every_mode() {
     assert_eq!(mptcp_counter(&world.client(), "MPCapableSYNACKRX"), 18);
 }
 
-/// Marks SYNs as the gate marks what it watches; of a plain connection then the SYN/ACK and both FINs are queued.
+/// Marks SYNs as the gate marks what it watches and has decided; of a plain connection then the SYN/ACK and both FINs are queued.
 fn check_watched(hook: Hook, watcher: impl Fn(&World) -> String) {
     let Some(world) = World::new() else { return };
     let ns = watcher(&world);
@@ -73,7 +90,7 @@ fn check_watched(hook: Hook, watcher: impl Fn(&World) -> String) {
     let before = queued(&ns).0;
     world.transfer(SERVER[0], Protocol::TCP, 1 << 20).unwrap();
     assert_eq!(queued(&ns).0, before, "a plain connection is not watched");
-    let bit = format!("{:#x}/{0:#x}", marks::WATCHED);
+    let bit = format!("{:#x}/{0:#x}", marks::WATCHED | marks::DECIDED);
     for family in ["iptables", "ip6tables"] {
         run_in(&ns, &format!("{family} -w 5 -t mangle -A PREROUTING -p tcp --syn -j MARK --set-xmark {bit}"));
     }

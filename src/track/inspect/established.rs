@@ -64,6 +64,7 @@ impl Tracker {
             connection: Some(subflow.connection.id()),
             known: Some(subflow.connection),
             subflow: Some(subflow.id),
+            established: !subflow.is_closed(),
             version: Some(subflow.version.number()),
             decided: Some(Course::Accepted),
             both_acked: mine.acked && others.acked,
@@ -154,9 +155,11 @@ fn on_handshake(view: &View<'_>, known: &Handshake) -> Finding {
         (State::ExpectAnswer { .. }, Segment::SynAck) if !from_opener => {
             (Standing::Fallback(FallbackCause::PlainAnswer), Lesson::Forget)
         }
-        (State::ExpectKeys { .. }, Segment::Ack | Segment::Data | Segment::Fin) if plain && from_opener => {
-            (Standing::Fallback(FallbackCause::PlainAck), Lesson::Forget)
-        }
+        // Without an answer that went on, as without its keys, the opener speaks plain TCP from here on.
+        (
+            State::ExpectAnswer { .. } | State::ExpectKeys { .. },
+            Segment::Ack | Segment::Data | Segment::Fin,
+        ) if plain && from_opener => (Standing::Fallback(FallbackCause::PlainAck), Lesson::Forget),
         (State::ExpectJoinAnswer { .. }, Segment::SynAck) if !from_opener => {
             (Standing::KnownConnection, Lesson::Forget)
         }

@@ -23,6 +23,8 @@ pub struct Finding {
     pub connection: Option<ConnectionId>,
     /// Its subflow.
     pub subflow: Option<SubflowId>,
+    /// That subflow is established, and not closed.
+    pub established: bool,
     /// The version in its MP_CAPABLE, else that of its connection.
     pub version: Option<u8>,
     /// What was decided of its flow with the SYN.
@@ -57,6 +59,7 @@ impl Finding {
             standing,
             connection: None,
             subflow: None,
+            established: false,
             version: None,
             decided: None,
             both_acked: false,
