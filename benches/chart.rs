@@ -17,11 +17,12 @@ struct Row {
 }
 
 /// What stands on the router, in the order in which it is drawn, and how a picture calls it.
-const WHO: [(&str, &str); 9] = [
+const WHO: [(&str, &str); 10] = [
     ("none", "no filter"),
     ("control", "mpgate, mode control"),
     ("strict", "mpgate, mode strict"),
     ("all", "mpgate, mode all"),
+    ("all-ordinary", "mpgate, mode all, ordinary priority"),
     ("c", "least C program, all TCP"),
     ("nfq", "nfq crate's loop, all TCP"),
     ("c-control", "least C program, mpgate's control rules"),
@@ -30,13 +31,18 @@ const WHO: [(&str, &str); 9] = [
 ];
 
 /// What is drawn, by the summary's rows.
-const PANELS: [(&str, &str); 6] = [
+const PANELS: [(&str, &str); 8] = [
     ("bulk tcp", "Bulk data of plain TCP: more is better"),
     ("bulk mptcp", "Bulk data of MPTCP, four connections: more is better"),
     ("connections tcp", "Plain TCP connections opened: more is better"),
     ("connections mptcp", "MPTCP connections opened: more is better"),
     ("connect mptcp, p50", "How long an MPTCP connection takes to open, median: less is better"),
-    ("worker, small packets", "Processor time for one small packet: less is better"),
+    ("worker, bulk tcp", "Worker's processor time for one packet of bulk data, TCP: less is better"),
+    ("worker, bulk mptcp", "The same, MPTCP: less is better"),
+    (
+        "worker, small packets that wait",
+        "Worker's processor time for one small packet of many: less is better",
+    ),
 ];
 
 fn main() {
@@ -70,7 +76,7 @@ fn panel(rows: &BTreeMap<String, Row>, name: &str, title: &str) -> Option<Panel>
 
 fn colour(who: &str) -> Colour {
     match who {
-        "control" | "strict" | "all" => Colour::Series(0),
+        "control" | "strict" | "all" | "all-ordinary" => Colour::Series(0),
         "none" => Colour::Series(2),
         _ => Colour::Muted,
     }

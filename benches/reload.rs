@@ -2,7 +2,7 @@
 //! prefixes are replaced meanwhile.
 //!
 //! `sudo -E cargo bench --bench reload`, about two and a half minutes; only the figures of a machine that does nothing else
-//! count.
+//! count. `-- --json` prints what each turn measured instead, a row a line.
 //!
 //! In each round the packets pass a router without a gate, one with a gate, one with a gate that reloads, and one with
 //! a gate that reloads with workers of ordinary priority; so what the harness adds shows beside what the gate adds, and what
@@ -50,6 +50,7 @@ use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use rustix::thread::{ClockId, Timespec, clock_nanosleep_absolute, set_current_timer_slack};
 use rustix::time::clock_gettime;
+use serde_json::json;
 use socket2::{Domain, Protocol, Socket, Type};
 use tempfile::TempDir;
 use thread_priority::unix::{RealtimeThreadSchedulePolicy, ThreadSchedulePolicy};
@@ -113,23 +114,30 @@ fn main() -> ExitCode {
     thread::spawn(catch_interrupt);
     let world = World::new();
     let mut turns: BTreeMap<Kind, Vec<Turn>> = BTreeMap::new();
-    println!(
-        "{RATE} packets/s for {} s a turn, {ROUNDS} rounds; {RULES} rules with {PREFIXES} prefixes; queues {QUEUES}\n",
-        TURN / SECOND
-    );
-    println!("{}", Turn::HEAD);
-    for _ in 0..ROUNDS {
+    let json = std::env::args().any(|argument| argument == "--json");
+    if !json {
+        println!(
+            "{RATE} packets/s for {} s a turn, {ROUNDS} rounds; {RULES} rules with {PREFIXES} prefixes; queues {QUEUES}\n\n{}",
+            TURN / SECOND,
+            Turn::HEAD
+        );
+    }
+    for round in 0..ROUNDS {
         for kind in Kind::EACH {
             let turn = world.turn(kind);
             if INTERRUPTED.load(Ordering::Relaxed) {
                 eprintln!("interrupted");
                 return ExitCode::from(130);
             }
-            println!("{}", turn.line(kind));
+            if json {
+                turn.rows(kind, round);
+            } else {
+                println!("{}", turn.line(kind));
+            }
             turns.entry(kind).or_default().push(turn);
         }
     }
-    if conclude(&turns) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if json || conclude(&turns) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Says what was asked and what was measured, and whether it was kept.
@@ -253,6 +261,26 @@ impl Turn {
             micros(self.slip_max),
             self.rate,
         )
+    }
+
+    fn rows(&self, kind: Kind, round: usize) {
+        let who = match kind {
+            Kind::NoGate => "none",
+            Kind::Gate => "all",
+            Kind::Reload => "reload",
+            Kind::Ordinary => "reload-ordinary",
+        };
+        let row = |row: &str, value: f64, unit: &str| {
+            println!("{}", json!({ "row": row, "who": who, "round": round, "value": value, "unit": unit }));
+        };
+        let nanos = |row_name: &str, nanos: u64| row(row_name, ratio(nanos, 1000), "µs");
+        nanos("10000 rules: median delay", self.p50);
+        nanos("10000 rules: longest delay", self.max);
+        nanos("10000 rules: longest delay while the sender stood still", self.held_max);
+        row("10000 rules: lost or undecided", ratio(self.lost + self.undecided, 1), "packets");
+        if !self.loading.is_empty() {
+            row("10000 rules: read and compiled", ratio(median(self.loading.clone()), 1), "ms");
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! `traffic serve ADDR:PORT` accepts connections, of MPTCP too, and closes them. `traffic connect tcp|mptcp ADDR:PORT SECS`
 //! opens connections, first from eight threads for the rate, then from one for how long one takes, and prints the rate, and
-//! the median and the 99th percentile in µs. `traffic blast ADDR SECS` sends small data segments as fast as a core can and
-//! prints how many. `traffic accept QUEUE` is the nfq crate's own example with the gate's buffers.
+//! the median and the 99th percentile in µs. `traffic blast ADDR SECS` sends small data segments as fast as a core can, and
+//! `traffic burst ADDR COUNT` so many. `traffic accept QUEUE` is the nfq crate's own example with the gate's buffers.
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a bench reads the clock and prints")]
 
@@ -30,7 +30,14 @@ fn main() {
     match words.as_slice() {
         ["serve", addr] => serve(addr.parse().unwrap()),
         ["connect", protocol, addr, secs] => connect(protocol, addr.parse().unwrap(), secs.parse().unwrap()),
-        ["blast", addr, secs] => blast(addr.parse().unwrap(), secs.parse().unwrap()),
+        ["blast", addr, secs] => {
+            let (began, span) = (Instant::now(), Duration::from_secs_f64(secs.parse().unwrap()));
+            blast(addr.parse().unwrap(), |_sent| began.elapsed() < span);
+        }
+        ["burst", addr, count] => {
+            let count: usize = count.parse().unwrap();
+            blast(addr.parse().unwrap(), |sent| sent < count);
+        }
         ["accept", queue] => accept(queue.parse().unwrap()),
         _ => println!("benches/run runs this"),
     }
@@ -89,8 +96,8 @@ fn open(protocol: Protocol, addr: SocketAddr, span: Duration) -> Vec<Duration> {
     took
 }
 
-/// Data of MPTCP connections between several pairs of addresses that nobody has.
-fn blast(to: Ipv4Addr, secs: f64) {
+/// Data of MPTCP connections between several pairs of addresses that nobody has, as long as `more` are wanted.
+fn blast(to: Ipv4Addr, more: impl Fn(usize) -> bool) {
     let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(255))).unwrap();
     let [a, b, c, _] = to.octets();
     let packets: Vec<_> = (0..PAIRS)
@@ -104,14 +111,12 @@ fn blast(to: Ipv4Addr, secs: f64) {
             (SocketAddr::from(([a, b, c, pair], 0)).into(), bytes)
         })
         .collect();
-    let (began, span) = (Instant::now(), Duration::from_secs_f64(secs));
-    let mut sent = 0_u64;
-    while began.elapsed() < span {
+    let mut sent = 0;
+    while more(sent) {
         for (to, bytes) in &packets {
-            sent += u64::from(socket.send_to(bytes, to).is_ok());
+            sent += usize::from(socket.send_to(bytes, to).is_ok());
         }
     }
-    println!("{sent}");
 }
 
 fn accept(number: u16) {

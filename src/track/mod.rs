@@ -170,7 +170,7 @@ impl Tracker {
     pub fn awaits_more(&self, packet: &Packet<'_>, finding: &Finding) -> bool {
         let (pair, _) = packet.flow.pair();
         let under_way = |handshake: &Handshake| !handshake.concluded;
-        !finding.established && self.handshakes.read(finding.hash, pair, under_way) == Some(true)
+        !finding.settled && self.handshakes.read(finding.hash, pair, under_way) == Some(true)
     }
 
     /// Whether another handshake, and the connection that it leads to, could be remembered.

@@ -18,7 +18,7 @@ impl Tracker {
         }
         match self.handshake(view) {
             Some(known) => on_handshake(view, &known),
-            None => Finding::new(unknown),
+            None => Finding { settled: true, ..Finding::new(unknown) },
         }
     }
 
@@ -64,7 +64,7 @@ impl Tracker {
             connection: Some(subflow.connection.id()),
             known: Some(subflow.connection),
             subflow: Some(subflow.id),
-            established: !subflow.is_closed(),
+            settled: !subflow.is_closed(),
             version: Some(subflow.version.number()),
             decided: Some(Course::Accepted),
             both_acked: mine.acked && others.acked,

@@ -23,8 +23,8 @@ pub struct Finding {
     pub connection: Option<ConnectionId>,
     /// Its subflow.
     pub subflow: Option<SubflowId>,
-    /// That subflow is established, and not closed.
-    pub established: bool,
+    /// No handshake of its flow is under way: its subflow is there and open, or the flow is unknown.
+    pub settled: bool,
     /// The version in its MP_CAPABLE, else that of its connection.
     pub version: Option<u8>,
     /// What was decided of its flow with the SYN.
@@ -59,7 +59,7 @@ impl Finding {
             standing,
             connection: None,
             subflow: None,
-            established: false,
+            settled: false,
             version: None,
             decided: None,
             both_acked: false,
