@@ -7,6 +7,7 @@ mod diff;
 mod explain;
 mod lab;
 mod logging;
+mod output;
 mod replay;
 mod run;
 mod trace;

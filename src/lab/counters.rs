@@ -5,11 +5,11 @@ use std::fs;
 use std::net::IpAddr;
 
 use crate::lab::netns::Netns;
-use crate::lab::world::LINKS;
+use crate::lab::world::World;
 use crate::lab::{LabError, doing};
 
-/// Bytes that came by each of [`LINKS`].
-pub(super) type LinkBytes = [u64; LINKS.len()];
+/// Bytes that came by each of the client's links.
+pub(super) type LinkBytes = [u64; 2];
 
 /// The events of a namespace since it was made, by the kernel's names (`MPJoinAckRx`; nstat prefixes `MPTcpExt`, and
 /// `TcpExt` to those of plain TCP).
@@ -42,9 +42,9 @@ impl Events {
 }
 
 /// Bytes that the client got by each of its links.
-pub(super) fn link_bytes(client: &Netns) -> Result<LinkBytes, LabError> {
-    let text = read(client, "/proc/thread-self/net/dev")?;
-    Ok(LINKS.map(|link| received(&text, link.name)))
+pub(super) fn link_bytes(world: &World) -> Result<LinkBytes, LabError> {
+    let text = read(&world.client, "/proc/thread-self/net/dev")?;
+    Ok(world.links.map(|link| received(&text, link.name)))
 }
 
 /// The marks of the connections that the kernel tracks in `router` to that port, by who opened each.

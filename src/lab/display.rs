@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::lab::counters::LinkBytes;
 use crate::lab::report::{Rate, SceneReport, verdict};
-use crate::lab::world::{Family, LINKS};
+use crate::lab::world::{Family, Links};
 use crate::time::Timestamp;
 
 /// How often a line is written where bars cannot be drawn.
@@ -27,6 +27,7 @@ pub(super) struct Display {
 #[derive(Debug)]
 pub(super) struct TransferDisplay {
     bytes: u64,
+    names: [&'static str; 2],
     last: Timestamp,
     last_links: LinkBytes,
     look: Look,
@@ -34,7 +35,7 @@ pub(super) struct TransferDisplay {
 
 #[derive(Debug)]
 enum Look {
-    Bars { whole: ProgressBar, links: [ProgressBar; LINKS.len()] },
+    Bars { whole: ProgressBar, links: [ProgressBar; 2] },
     Lines { began: Timestamp },
 }
 
@@ -45,9 +46,9 @@ impl Display {
     }
 
     /// The lab begins.
-    pub(super) fn open(&self, family: Family) {
+    pub(super) fn open(&self, family: Family, links: &Links) {
         let kernel = rustix::system::uname();
-        let links = LINKS.map(|link| format!("{} ({} Mbit/s)", link.name, link.mbit)).join(" and ");
+        let links = links.map(|link| format!("{} ({} Mbit/s)", link.name, link.mbit)).join(" and ");
         let kernel = kernel.release().to_string_lossy();
         self.line(&format!("{} on Linux {kernel}: client, {links}, router, server", family.name()));
     }
@@ -71,7 +72,13 @@ impl Display {
     }
 
     /// A transfer of `bytes` bytes begins.
-    pub(super) fn transfer(&self, now: Timestamp, bytes: u64, links: LinkBytes) -> TransferDisplay {
+    pub(super) fn transfer(
+        &self,
+        now: Timestamp,
+        bytes: u64,
+        links: &Links,
+        before: LinkBytes,
+    ) -> TransferDisplay {
         let look = match &self.bars {
             None => Look::Lines { began: now },
             Some(bars) => Look::Bars {
@@ -80,14 +87,15 @@ impl Display {
                     "  {prefix:8} {bar:40} {decimal_bytes} of {decimal_total_bytes}",
                     "data",
                 )),
-                links: LINKS
+                links: links
                     .map(|link| bars.add(bar(link.mbit.into(), "  {prefix:8} {bar:40} {msg}", link.name))),
             },
         };
-        TransferDisplay { bytes, last: now, last_links: links, look }
+        TransferDisplay { bytes, names: links.map(|link| link.name), last: now, last_links: before, look }
     }
 
-    fn line(&self, text: &str) {
+    /// Something happened.
+    pub(super) fn line(&self, text: &str) {
         match &self.bars {
             // What cannot be shown does not change how a scene goes.
             Some(bars) => bars.println(text).ok(),
@@ -124,7 +132,7 @@ impl TransferDisplay {
                 }
             }
             Look::Lines { began } => {
-                let rates = LINKS.iter().zip(rates).map(|(link, rate)| format!("{} {rate}", link.name));
+                let rates = self.names.iter().zip(rates).map(|(name, rate)| format!("{name} {rate}"));
                 let rates = rates.collect::<Vec<_>>().join(", ");
                 let (received, bytes) =
                     (ByteSize(received).display().si(), ByteSize(self.bytes).display().si());

@@ -1,18 +1,15 @@
 //! The gate in the lab: this very program, as `mpgate run` in the router's namespace.
 
-use std::collections::VecDeque;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::lab::interrupt::Interrupt;
+use crate::lab::program::Program;
+use crate::lab::report::Check;
 use crate::lab::world::World;
 use crate::lab::{LabError, doing};
 
@@ -21,9 +18,6 @@ const READY_LIMIT: Duration = Duration::from_secs(10);
 
 /// On SIGTERM it takes its kernel rules out and drains.
 const END_LIMIT: Duration = Duration::from_secs(10);
-
-/// Lines of standard error that are kept for the one who has to find out.
-const SAID_MAX: usize = 20;
 
 /// Where it serves its metrics, in the router's namespace.
 const LISTEN: &str = "127.0.0.1:9464";
@@ -54,9 +48,8 @@ impl Mode {
 #[derive(Debug)]
 pub(super) struct Gate<'w> {
     world: &'w World,
-    child: Child,
+    program: Program,
     rules: RuleFile,
-    said: Said,
 }
 
 /// A rule file that goes when this value does.
@@ -80,35 +73,6 @@ impl RuleFile {
     }
 }
 
-/// The end of a process's standard error.
-#[derive(Clone, Debug, Default)]
-struct Said(Arc<Mutex<Transcript>>);
-
-#[derive(Debug, Default)]
-struct Transcript {
-    lines: VecDeque<String>,
-    ready: bool,
-}
-
-impl Said {
-    fn transcript(&self) -> MutexGuard<'_, Transcript> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Reads until the process closes its standard error.
-    fn listen(&self, stderr: ChildStderr) {
-        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            let mut transcript = self.transcript();
-            // A word of its own: an error can say `already`.
-            transcript.ready |= line.split_whitespace().any(|word| word == "ready");
-            if transcript.lines.len() == SAID_MAX {
-                transcript.lines.pop_front();
-            }
-            transcript.lines.push_back(line);
-        }
-    }
-}
-
 impl<'w> Gate<'w> {
     /// Starts it with these rules and waits until its queue is bound.
     pub(super) fn start(
@@ -121,14 +85,8 @@ impl<'w> Gate<'w> {
         let mut command = mpgate()?;
         command.args(["run", "--queue", QUEUE, "--attach", "forward", "--mode", mode.word()]);
         command.args(["--backend", "iptables", "--listen", LISTEN, "--rules"]).arg(&rules.path);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = world.router.start(&mut command)?;
-        let said = Said::default();
-        if let Some(stderr) = child.stderr.take() {
-            let listening = said.clone();
-            thread::spawn(move || listening.listen(stderr));
-        }
-        let mut gate = Self { world, child, rules, said };
+        let program = Program::start(&world.router, "the gate", &mut command)?;
+        let mut gate = Self { world, program, rules };
         interrupt.until("the gate's word that it is ready", READY_LIMIT, || gate.ready())?;
         Ok(gate)
     }
@@ -152,33 +110,29 @@ impl<'w> Gate<'w> {
 
     /// Asks it to end, and waits until it has.
     pub(super) fn terminate(mut self, interrupt: &Interrupt) -> Result<ExitStatus, LabError> {
-        kill_process(Pid::from_child(&self.child), Signal::TERM)
-            .map_err(|error| doing("ending the gate")(error.into()))?;
-        interrupt.until("the gate to end on SIGTERM", END_LIMIT, || self.ended())
+        self.program.terminate()?;
+        interrupt.until("the gate to end on SIGTERM", END_LIMIT, || self.program.ended())
+    }
+
+    /// Asks it to end, and judges how it does.
+    pub(super) fn end(self, interrupt: &Interrupt) -> Result<Check, LabError> {
+        let world = self.world;
+        let status = self.terminate(interrupt)?;
+        let left = queue_rules(world)?;
+        let measured = format!("{status}, {left} left");
+        Ok(Check::that("SIGTERM leaves no kernel rule", measured, status.success() && left == 0))
     }
 
     /// Gives it no chance to put anything in order.
     pub(super) fn kill(mut self) -> Result<(), LabError> {
-        self.child.kill().and_then(|()| self.child.wait()).map(drop).map_err(doing("killing the gate"))
+        self.program.kill()
     }
 
     fn ready(&mut self) -> Result<Option<()>, LabError> {
-        if let Some(status) = self.ended()? {
-            let lines = self.said.transcript().lines.iter().cloned().collect::<Vec<_>>();
-            return Err(LabError::Gate { what: format!("ended with {status}"), said: lines.join("; ") });
+        if let Some(status) = self.program.ended()? {
+            return Err(LabError::Gate { what: format!("ended with {status}"), said: self.program.said() });
         }
-        Ok(self.said.transcript().ready.then_some(()))
-    }
-
-    fn ended(&mut self) -> Result<Option<ExitStatus>, LabError> {
-        self.child.try_wait().map_err(doing("looking after the gate"))
-    }
-}
-
-impl Drop for Gate<'_> {
-    fn drop(&mut self) {
-        // Whoever ended it in order has waited for it already.
-        self.child.kill().and_then(|()| self.child.wait()).ok();
+        Ok(self.program.is_ready().then_some(()))
     }
 }
 

@@ -11,11 +11,13 @@ mod traffic;
 mod counters;
 mod capture;
 mod forge;
+mod program;
 mod gate;
 mod display;
 mod report;
 mod stage;
 mod scenes;
+pub mod proxy;
 
 use std::io;
 use std::time::Duration;

@@ -30,9 +30,15 @@ pub(super) fn preflight() -> Result<(), LabError> {
     if !Path::new("/proc/sys/net/mptcp").exists() {
         return Err(LabError::NoMptcp);
     }
-    for (tool, package) in TOOLS {
-        let found = Command::new(tool).arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        found.map_err(|_absent| LabError::ToolMissing { tool, package })?;
+    are_installed(&TOOLS)
+}
+
+/// Whether these programs, each with its package, can be called.
+pub(super) fn are_installed(tools: &[(&'static str, &'static str)]) -> Result<(), LabError> {
+    for &(tool, package) in tools {
+        let mut asked = Command::new(tool);
+        let asked = asked.arg("-V").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        asked.map_err(|_absent| LabError::ToolMissing { tool, package })?;
     }
     Ok(())
 }

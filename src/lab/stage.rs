@@ -6,12 +6,12 @@ use std::time::Duration;
 use crate::clock;
 use crate::lab::counters::{LinkBytes, link_bytes};
 use crate::lab::display::{Display, TransferDisplay};
-use crate::lab::gate::{self, Gate, Mode};
+use crate::lab::gate::{Gate, Mode};
 use crate::lab::interrupt::Interrupt;
 use crate::lab::report::{Check, SceneReport};
 use crate::lab::scenes::Scene;
 use crate::lab::traffic::{self, Download, Server};
-use crate::lab::world::World;
+use crate::lab::world::{LINKS, World};
 use crate::lab::{LabError, Options};
 use crate::time::Timestamp;
 
@@ -71,7 +71,7 @@ impl<'o> Stage<'o> {
     /// An empty one.
     pub(super) fn new(options: &'o Options, interrupt: Interrupt) -> Self {
         let display = Display::new();
-        display.open(options.family);
+        display.open(options.family, &LINKS);
         Self { options, interrupt, display }
     }
 
@@ -79,7 +79,7 @@ impl<'o> Stage<'o> {
     pub(super) fn play(&self, scene: &Scene) -> Result<SceneReport, LabError> {
         let since = clock::now();
         self.display.begin(scene.number, scene.title);
-        let world = World::build(self.options.family)?;
+        let world = World::build(self.options.family, LINKS)?;
         let server = Server::start(&world.server, world.server_addr())?;
         let bytes = self.options.bytes.unwrap_or(scene.bytes);
         let act = Act { stage: self, bytes, _server: server, world };
@@ -109,10 +109,7 @@ impl<'s> Act<'s> {
 
     /// Asks the gate to end, and judges how it does.
     pub(super) fn end(&self, gate: Gate<'_>) -> Result<Check, LabError> {
-        let status = gate.terminate(&self.stage.interrupt)?;
-        let left = gate::queue_rules(&self.world)?;
-        let measured = format!("{status}, {left} left");
-        Ok(Check::that("SIGTERM leaves no kernel rule", measured, status.success() && left == 0))
+        gate.end(&self.stage.interrupt)
     }
 
     /// Starts a transfer from the server to the client.
@@ -138,10 +135,10 @@ impl<'s> Act<'s> {
     }
 
     fn transfer_on(&self, stream: TcpStream, bytes: u64) -> Result<Transfer<'_>, LabError> {
-        let before = link_bytes(&self.world.client)?;
+        let before = link_bytes(&self.world)?;
         let began = clock::now();
         let download = Download::start(&self.world.client, stream, bytes)?;
-        let display = self.stage.display.transfer(began, bytes, before);
+        let display = self.stage.display.transfer(began, bytes, &self.world.links, before);
         Ok(Transfer { act: self, download, began, before, display })
     }
 
@@ -187,7 +184,7 @@ impl Transfer<'_> {
         let limit = TRANSFER_LIMIT + Duration::from_secs(self.download.bytes / BYTES_PER_SEC_MIN);
         loop {
             let received = self.download.received();
-            self.display.show(clock::now(), received, link_bytes(&self.act.world.client)?);
+            self.display.show(clock::now(), received, link_bytes(&self.act.world)?);
             if received >= enough {
                 return Ok(());
             }
@@ -209,7 +206,7 @@ impl Transfer<'_> {
 
     /// What it brought so far.
     pub(super) fn carried(&self) -> Result<Carried, LabError> {
-        let mut links = link_bytes(&self.act.world.client)?;
+        let mut links = link_bytes(&self.act.world)?;
         links.iter_mut().zip(self.before).for_each(|(now, before)| *now = now.saturating_sub(before));
         let took = clock::now().since(self.began);
         Ok(Carried { bytes: self.download.received(), took, links })

@@ -89,6 +89,14 @@ impl Order {
     }
 }
 
+/// Noise that nobody has seen before, in blocks: calls `carry` with each.
+pub(super) fn noise(
+    bytes: u64,
+    mut carry: impl FnMut(&[u8]) -> Result<(), LabError>,
+) -> Result<(), LabError> {
+    Order { bytes, seed: clock::now().nanos() }.blocks(|_at, block| carry(block))
+}
+
 /// Sends what is asked for, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Server {

@@ -1,4 +1,4 @@
-//! The topology: a client with a link of 50 and one of 100 Mbit/s, a router, a server.
+//! The topology: a client with two links, a router, a server.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process;
@@ -36,18 +36,29 @@ pub(super) struct Link {
 }
 
 /// The client's links; the first one has its default route.
-pub(super) const LINKS: [Link; 2] = [
+pub(super) type Links = [Link; 2];
+
+/// Those of the scenes.
+pub(super) const LINKS: Links = [
     Link { name: "link50", router_end: "to-link50", mbit: 50, network: 1 },
     Link { name: "link100", router_end: "to-link100", mbit: 100, network: 2 },
 ];
 
+/// Those of a laptop, which are equally fast.
+pub(super) const fn laptop_links(mbit: u32) -> Links {
+    [
+        Link { name: "eth0", router_end: "to-eth0", mbit, network: 1 },
+        Link { name: "wlan0", router_end: "to-wlan0", mbit, network: 2 },
+    ]
+}
+
 /// The number of the server's network.
-const SERVER_NETWORK: u8 = 3;
+pub(super) const SERVER_NETWORK: u8 = 3;
 
 /// Host number of the router in each network.
-const ROUTER: u8 = 1;
+pub(super) const ROUTER: u8 = 1;
 /// Host number of the client or the server.
-const GUEST: u8 = 2;
+pub(super) const GUEST: u8 = 2;
 /// Host number of one more address of theirs.
 const GUEST_TOO: u8 = 3;
 
@@ -75,7 +86,8 @@ impl Family {
         }
     }
 
-    fn addr(self, network: u8, host: u8) -> IpAddr {
+    /// The address of a host in one of the lab's networks.
+    pub(super) fn addr(self, network: u8, host: u8) -> IpAddr {
         match self {
             Self::Ipv4 => Ipv4Addr::new(10, 0, network, host).into(),
             Self::Ipv6 => Ipv6Addr::new(0xfd00, 0, 0, network.into(), 0, 0, 0, host.into()).into(),
@@ -90,11 +102,13 @@ impl Family {
         }
     }
 
-    /// An `ip address add` that counts at once: the lab's networks have nobody to collide with.
-    fn add_addr(self, addr: IpAddr, interface: &str) -> String {
+    /// An `ip address` that counts at once: the lab's networks have nobody to collide with.
+    pub(super) fn add_addr(self, addr: IpAddr, interface: &str) -> String {
         match self {
-            Self::Ipv4 => format!("address add {addr}/24 dev {interface}\nlink set {interface} up\n"),
-            Self::Ipv6 => format!("address add {addr}/64 dev {interface} nodad\nlink set {interface} up\n"),
+            Self::Ipv4 => format!("address replace {addr}/24 dev {interface}\nlink set {interface} up\n"),
+            Self::Ipv6 => {
+                format!("address replace {addr}/64 dev {interface} nodad\nlink set {interface} up\n")
+            }
         }
     }
 }
@@ -104,7 +118,9 @@ impl Family {
 pub(super) struct World {
     /// Which IP version its addresses have.
     pub(super) family: Family,
-    /// Has [`LINKS`].
+    /// Of the client.
+    pub(super) links: Links,
+    /// Has two links.
     pub(super) client: Netns,
     /// Where the gate runs.
     pub(super) router: Netns,
@@ -114,18 +130,18 @@ pub(super) struct World {
 
 impl World {
     /// Builds it; half of one is taken down again.
-    pub(super) fn build(family: Family) -> Result<Self, LabError> {
-        let named = |role| Netns::create(format!("mpg{}-{role}", process::id()));
-        let world = Self { family, client: named("c")?, router: named("r")?, server: named("s")? };
-        for namespace in [&world.client, &world.router, &world.server] {
-            settle(namespace)?;
+    pub(super) fn build(family: Family, links: Links) -> Result<Self, LabError> {
+        let world =
+            Self { family, links, client: namespace('c')?, router: namespace('r')?, server: namespace('s')? };
+        for host in [&world.client, &world.router, &world.server] {
+            settle(host)?;
         }
         world.router.set("ipv4/ip_forward", "1")?;
         world.router.set("ipv6/conf/all/forwarding", "1")?;
         world.ip(&world.router, &world.router_lines())?;
         world.ip(&world.client, &world.client_lines())?;
         world.ip(&world.server, &world.server_lines())?;
-        for link in LINKS {
+        for link in links {
             limit(&world.client, link.name, link.mbit)?;
             limit(&world.router, link.router_end, link.mbit)?;
         }
@@ -170,14 +186,15 @@ impl World {
         Ok(addr)
     }
 
-    fn ip(&self, namespace: &Netns, lines: &str) -> Result<(), LabError> {
+    /// Has `ip` do what the lines say.
+    pub(super) fn ip(&self, namespace: &Netns, lines: &str) -> Result<(), LabError> {
         namespace.tool("ip", &[self.family.flag(), "-batch", "-"], lines).map(drop)
     }
 
     fn router_lines(&self) -> String {
         let (client, server) = (&self.client.name, &self.server.name);
         let mut lines = String::from("link set lo up\n");
-        for Link { name, router_end, network, .. } in LINKS {
+        for Link { name, router_end, network, .. } in self.links {
             lines += &format!("link add {router_end} type veth peer name {name} netns {client}\n");
             lines += &self.family.add_addr(self.family.addr(network, ROUTER), router_end);
         }
@@ -187,15 +204,37 @@ impl World {
 
     fn client_lines(&self) -> String {
         let mut lines = String::from("link set lo up\nmptcp limits set subflows 4 add_addr_accepted 4\n");
-        for Link { name, network, .. } in LINKS {
-            let (own, via) = (self.family.addr(network, GUEST), self.family.addr(network, ROUTER));
-            lines += &self.family.add_addr(own, name);
-            lines += &format!("rule add from {own} table {network}\n");
-            lines += &format!("route add default via {via} dev {name} table {network}\n");
-            lines += &format!("route add default via {via} dev {name} metric {network}\n");
+        for link in &self.links {
+            lines += &format!("rule add from {} table {}\n", self.client_addr(link), link.network);
+            lines += &self.link_up_lines(link);
         }
-        let [_, Link { name, network, .. }] = LINKS;
-        lines + &format!("mptcp endpoint add {} dev {name} subflow\n", self.family.addr(network, GUEST))
+        let [_, second] = &self.links;
+        lines + &self.endpoint_line(second)
+    }
+
+    /// What the client needs on `link`, and what of it a link that went down has lost: it is nothing new where it is
+    /// still there.
+    pub(super) fn link_up_lines(&self, link: &Link) -> String {
+        let Link { name, network, .. } = link;
+        let via = self.family.addr(*network, ROUTER);
+        self.family.add_addr(self.client_addr(link), name)
+            + &format!("route replace default via {via} dev {name} table {network}\n")
+            + &format!("route replace default via {via} dev {name} metric {network}\n")
+    }
+
+    /// The number of the endpoint by which the client joins from `link`.
+    pub(super) fn endpoint(&self, link: &Link) -> Result<Option<u8>, LabError> {
+        let endpoints = self.client.tool("ip", &["mptcp", "endpoint", "show"], "")?;
+        let own = self.client_addr(link).to_string();
+        let line = endpoints.lines().find(|line| line.split_whitespace().next() == Some(own.as_str()));
+        let number =
+            |line: &str| line.split_whitespace().skip_while(|word| *word != "id").nth(1)?.parse().ok();
+        Ok(line.and_then(number))
+    }
+
+    /// The client joins from `link`.
+    pub(super) fn endpoint_line(&self, link: &Link) -> String {
+        format!("mptcp endpoint add {} dev {} subflow\n", self.client_addr(link), link.name)
     }
 
     fn server_lines(&self) -> String {
@@ -206,8 +245,13 @@ impl World {
     }
 }
 
+/// A namespace for a host of this run.
+pub(super) fn namespace(role: char) -> Result<Netns, LabError> {
+    Netns::create(format!("mpg{}-{role}", process::id()))
+}
+
 /// Settings that the lab's judgement needs, whatever the machine's own are.
-fn settle(namespace: &Netns) -> Result<(), LabError> {
+pub(super) fn settle(namespace: &Netns) -> Result<(), LabError> {
     let settings = [
         ("mptcp/enabled", "1"),
         // One scene's losses must not turn MPTCP off for the next one.

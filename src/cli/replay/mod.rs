@@ -1,7 +1,6 @@
 //! `mpgate replay`: what happened to MPTCP in a capture, and what the gate would have done.
 
 mod lines;
-mod output;
 mod plot;
 mod printer;
 
@@ -15,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::analysis::Analysis;
 use crate::capture::{Capture, CaptureError, Frame};
-use crate::cli::replay::output::Target;
+use crate::cli::output::{self, Target};
 use crate::cli::replay::plot::Plot;
 use crate::cli::replay::printer::{Heard, Printer};
 use crate::engine::{Engine, Mode};

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 
 use crate::analysis::{Analysis, Connection};
 use crate::capture::{Capture, Frame};
-use crate::cli::replay::output::Target;
+use crate::cli::output::Target;
 use crate::cli::replay::{Args, source};
 use crate::picture::Format;
 use crate::replay::{Replay, plot};

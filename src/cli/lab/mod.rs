@@ -1,18 +1,25 @@
 //! `mpgate lab`: shows on this machine, in network namespaces, what the gate does to real MPTCP.
 
+mod proxy;
+
+use std::fmt::Display;
 use std::io::{Write, stderr, stdout};
 use std::ops::RangeInclusive;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use bytesize::ByteSize;
+use serde::Serialize;
 
 use crate::lab::{self, Family, LabError, Options, SCENES};
 
 /// Try the gate on real MPTCP connections, in network namespaces that are gone afterwards.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = scenes_help())]
+#[command(after_long_help = scenes_help(), args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    show: Option<Show>,
+
     /// Only these scenes
     #[arg(long = "scene", value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u8).range(numbers()))]
     scenes: Vec<u8>,
@@ -30,6 +37,12 @@ pub(super) struct Args {
     json: bool,
 }
 
+/// Instead of the scenes.
+#[derive(Debug, clap::Subcommand)]
+enum Show {
+    Proxy(proxy::Args),
+}
+
 /// A second subflow joins after some round trips, and its window has to grow.
 const BYTES_MIN: ByteSize = ByteSize::mb(10);
 /// Two hours over both links.
@@ -39,6 +52,13 @@ const BYTES_MAX: ByteSize = ByteSize::gb(100);
 const INTERRUPTED: u8 = 130;
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    match &args.show {
+        Some(Show::Proxy(args)) => proxy::run(args),
+        None => scenes(args),
+    }
+}
+
+fn scenes(args: &Args) -> anyhow::Result<ExitCode> {
     let options = Options {
         scenes: if args.scenes.is_empty() {
             SCENES.iter().map(|scene| scene.number).collect()
@@ -48,17 +68,30 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         bytes: args.bytes.map(|size| size.as_u64()),
         family: if args.ipv6 { Family::Ipv6 } else { Family::Ipv4 },
     };
-    let report = match lab::run(&options) {
-        Ok(report) => report,
-        Err(LabError::Interrupted) => {
-            writeln!(stderr(), "interrupted; what the lab made is gone").ok();
-            return Ok(ExitCode::from(INTERRUPTED));
+    match lab::run(&options) {
+        Ok(report) => {
+            tell(&report, args.json)?;
+            Ok(judged(report.passed))
         }
-        Err(error) => return Err(error.into()),
-    };
-    let text = if args.json { serde_json::to_string_pretty(&report)? } else { report.to_string() };
-    writeln!(stdout(), "{text}").context("writing the results")?;
-    Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Err(error) => ended(error),
+    }
+}
+
+fn tell(report: &(impl Serialize + Display), json: bool) -> anyhow::Result<()> {
+    let text = if json { serde_json::to_string_pretty(report)? } else { report.to_string() };
+    writeln!(stdout(), "{text}").context("writing the results")
+}
+
+const fn judged(passed: bool) -> ExitCode {
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn ended(error: LabError) -> anyhow::Result<ExitCode> {
+    if matches!(error, LabError::Interrupted) {
+        writeln!(stderr(), "interrupted; what the lab made is gone").ok();
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    Err(error.into())
 }
 
 fn size(text: &str) -> Result<ByteSize, String> {
@@ -79,5 +112,8 @@ fn numbers() -> RangeInclusive<i64> {
 
 fn scenes_help() -> String {
     let scenes = SCENES.iter().map(|scene| format!("\n  {} {}", scene.number, scene.title));
-    format!("Scenes:{}", scenes.collect::<String>())
+    format!(
+        "Scenes:{}\n\nWithout scenes, a download to look at: mpgate lab proxy --plot download.svg",
+        scenes.collect::<String>()
+    )
 }

@@ -1,4 +1,4 @@
-//! Files that replay writes: each takes its name only once it is whole.
+//! Files that commands write: each takes its name only once it is whole.
 
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
