@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use mpgate::lab::SCENES;
@@ -91,6 +92,70 @@ fn a_termination_leaves_nothing_behind() {
     ended_by(Signal::TERM);
 }
 
+/// Downloads through the proxy, and checks what `--json` says of it.
+fn a_download_passes(family: &[&str]) {
+    let mut command = lab(&["proxy", "--json", "--bytes", "60MB"]);
+    let child = command.args(family).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = child.id();
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    let report: Value = serde_json::from_slice(&stdout).unwrap();
+    assert!(status.success() && report["passed"] == true, "{report:#}\n{}", text(&stderr));
+    assert_eq!((report["bytes"].as_u64(), report["received"].as_u64()), (Some(60_000_000), Some(60_000_000)));
+    assert_eq!(report["sha256"]["file"].as_str().unwrap().len(), 64);
+    assert_eq!(report["sha256"]["file"], report["sha256"]["received"]);
+    let links = report["links"].as_array().unwrap();
+    assert_eq!(links.iter().map(|link| &link["name"]).collect::<Vec<_>>(), ["eth0", "wlan0"]);
+    assert!(links.iter().all(|link| link["percent_both_up"].as_u64().unwrap() >= 25), "{report:#}");
+    let events: Vec<_> = report["events"].as_array().unwrap().iter().map(|event| &event["what"]).collect();
+    assert_eq!(events, ["join_accepted", "link_cut", "link_back", "join_accepted"]);
+    assert_eq!(report["checks"].as_array().unwrap().len(), 11, "{report:#}");
+    assert_eq!(left_by(pid), [""; 0]);
+}
+
+#[test]
+fn a_download_over_ipv4_passes_twice_in_a_row() {
+    a_download_passes(&[]);
+    a_download_passes(&[]);
+}
+
+#[test]
+fn a_download_over_ipv6_passes_twice_in_a_row() {
+    a_download_passes(&["--ipv6"]);
+    a_download_passes(&["--ipv6"]);
+}
+
+/// The programs that a process has started and that still are there, by their numbers.
+fn children(pid: u32) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let number = entry.unwrap().file_name().into_string().unwrap().parse::<u32>().ok()?;
+        let stat = fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
+        let parent = stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse::<u32>().ok()?;
+        Some((number, parent))
+    });
+    processes.filter(|(_, parent)| *parent == pid).map(|(number, _)| number).collect()
+}
+
+#[test]
+fn an_interrupted_download_leaves_nothing_behind() {
+    let plot = tempfile::tempdir().unwrap();
+    let mut command = lab(&["proxy", "--bytes", "60MB", "--plot"]);
+    command.arg(plot.path().join("download.svg")).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child: Child = command.spawn().unwrap();
+    let pid = child.id();
+    let mut progress = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(progress.any(|line| line.contains("wlan0 is cut")), "a download is under way");
+    assert_eq!(left_by(pid).len(), 6, "four namespaces, the rules, and what is served");
+    let programs = children(pid);
+    assert!(programs.len() >= 4, "the gate, nginx, HAProxy and curl: {programs:?}");
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let Output { status, stdout, .. } = child.wait_with_output().unwrap();
+    assert_eq!((status.code(), text(&stdout)), (Some(130), ""));
+    assert_eq!(left_by(pid), [""; 0]);
+    let alive = |number: &u32| Path::new("/proc").join(number.to_string()).exists();
+    assert_eq!(programs.into_iter().filter(alive).collect::<Vec<_>>(), [0; 0]);
+    assert_eq!(fs::read_dir(plot.path()).unwrap().count(), 0);
+}
+
 fn refused(mut command: Command) -> String {
     let Output { status, stdout, stderr } = command.output().unwrap();
     assert_eq!((status.code(), text(&stdout)), (Some(2), ""));
@@ -118,4 +183,15 @@ fn a_missing_program_is_named_with_its_package() {
     let mut command = lab(&[]);
     command.env("PATH", "/nonexistent");
     assert!(refused(command).contains("apt install iproute2"));
+}
+
+#[test]
+fn a_program_that_only_the_download_needs_is_named_too() {
+    let programs = tempfile::tempdir().unwrap();
+    for program in ["ip", "tc", "iptables", "ip6tables"] {
+        std::os::unix::fs::symlink("/bin/true", programs.path().join(program)).unwrap();
+    }
+    let mut command = lab(&["proxy"]);
+    command.env("PATH", programs.path());
+    assert!(refused(command).contains("apt install haproxy"));
 }

@@ -28,7 +28,7 @@ pub(super) struct Link {
     /// The interface in the client's namespace.
     pub(super) name: &'static str,
     /// Its other end, in the router's.
-    router_end: &'static str,
+    pub(super) router_end: &'static str,
     /// Its rate, in both directions.
     pub(super) mbit: u32,
     /// The number of its network.

@@ -19,7 +19,7 @@ use crate::lab::report::Check;
 use crate::lab::world::{World, laptop_links};
 use crate::lab::{Family, LabError, netns};
 
-pub use course::{Moment, What};
+pub use course::{Digests, Moment, What};
 pub use cut::Cut;
 pub use picture::picture;
 pub use report::{LinkReport, Report};
@@ -78,10 +78,10 @@ pub fn run(options: Options) -> Result<Report, LabError> {
     display.open(options.family, &links);
     let world = World::build(options.family, links)?;
     let web = Web::start(&world, &interrupt, options.bytes)?;
-    display.line("curl at the client, mpgate on the router with rules/proxy-only.toml, HAProxy at the server, nginx behind it");
+    display.line("curl at the client, mpgate at the router, HAProxy at the server, nginx behind it");
     let gate = Gate::start(&world, &interrupt, Mode::Control, RULES)?;
     let mut course = Course::new(options.bytes);
-    course.sha256 = [Some(web.sha256.clone()), None];
+    course.sha256.file.clone_from(&web.sha256);
     let run =
         Run { options, world: &world, web: &web, gate: &gate, interrupt: &interrupt, display: &display };
     let mut checks = Vec::new();
@@ -138,7 +138,7 @@ impl Run<'_> {
                     cut::cut(self.world, link)?;
                 }
                 Some(link) if course.when(What::LinkBack).is_none() && received >= back_at => {
-                    cut::put_back(self.world, link)?;
+                    cut::put_back(self.world, link, self.interrupt)?;
                     self.tell(&course.happened(What::LinkBack, Some(link.name)));
                 }
                 _ => (),
@@ -146,8 +146,7 @@ impl Run<'_> {
             self.interrupt.pause(LOOK_EVERY)?;
         }
         drop(shown);
-        let [_sent, came] = &mut course.sha256;
-        *came = Some(download.finish()?);
+        course.sha256.received = Some(download.finish()?);
         checks.push(course.whole());
         checks.extend(course.judge(&self.world.links, cut));
         self.judge_mptcp(checks)

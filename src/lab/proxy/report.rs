@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::lab::Family;
 use crate::lab::proxy::Options;
-use crate::lab::proxy::course::{Course, Look, Moment, millis, percent, seconds};
+use crate::lab::proxy::course::{Course, Digests, Look, Moment, millis, percent, seconds};
 use crate::lab::report::{Check, Rate, verdict};
 use crate::lab::world::{Link, Links};
 
@@ -48,8 +48,8 @@ pub struct Report {
     pub joins: u64,
     /// What happened on the way.
     pub events: Vec<Moment>,
-    /// The SHA-256 of the file, and of what came where all did.
-    pub sha256: [Option<String>; 2],
+    /// Of the file, and of what came of it.
+    pub sha256: Digests,
     /// What was judged.
     pub checks: Vec<Check>,
     #[serde(skip)]
@@ -97,8 +97,8 @@ impl fmt::Display for Report {
         for event in &self.events {
             writeln!(f, "{event}")?;
         }
-        let [file, came] = self.sha256.each_ref().map(|digest| digest.as_deref().unwrap_or("unknown"));
-        writeln!(f, "SHA-256 of the file   {file}\nSHA-256 of what came  {came}")?;
+        let came = self.sha256.received.as_deref().unwrap_or("unknown");
+        writeln!(f, "SHA-256 of the file   {}\nSHA-256 of what came  {came}", self.sha256.file)?;
         let mut checks = table(["expected", "measured", "verdict"]);
         for check in &self.checks {
             checks.add_row([&check.expected, &check.measured, verdict(check.passed)]);
