@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytesize::ByteSize;
-use comfy_table::{Table, presets};
+use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::lab::Family;
@@ -11,6 +11,9 @@ use crate::lab::proxy::Options;
 use crate::lab::proxy::course::{Course, Digests, Look, Moment, millis, percent, seconds};
 use crate::lab::report::{Check, Rate, verdict};
 use crate::lab::world::{Link, Links};
+
+/// Where what an error says is broken into lines.
+const TABLE_WIDTH: u16 = 104;
 
 /// One link's part.
 #[derive(Clone, Debug, Serialize)]
@@ -107,13 +110,18 @@ impl fmt::Display for Report {
         let received = ByteSize(self.received).display().si();
         let (family, took) = (self.family.name(), seconds(self.millis));
         let outcome = verdict(self.passed);
-        write!(f, "{family}: {received} in {took}, {} Mbit/s, {} joins: {outcome}", self.mbit, self.joins)
+        write!(
+            f,
+            "{family}: {received} in {took}, {} Mbit/s, joins accepted: {}, {outcome}",
+            self.mbit, self.joins
+        )
     }
 }
 
 fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED);
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(TABLE_WIDTH);
     table.set_header(header);
     table
 }
