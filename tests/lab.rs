@@ -92,10 +92,13 @@ fn a_termination_leaves_nothing_behind() {
     ended_by(Signal::TERM);
 }
 
-/// Downloads through the proxy, and checks what `--json` says of it.
+/// Downloads through the proxy, and checks what `--json` says of it, and `--plot` draws.
 fn a_download_passes(family: &[&str]) {
-    let mut command = lab(&["proxy", "--json", "--bytes", "60MB"]);
-    let child = command.args(family).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let plot = place.path().join("download.svg");
+    let mut command = lab(&["proxy", "--json", "--bytes", "60MB", "--plot"]);
+    let child =
+        command.arg(&plot).args(family).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let pid = child.id();
     let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
     let report: Value = serde_json::from_slice(&stdout).unwrap();
@@ -109,6 +112,9 @@ fn a_download_passes(family: &[&str]) {
     let events: Vec<_> = report["events"].as_array().unwrap().iter().map(|event| &event["what"]).collect();
     assert_eq!(events, ["join_accepted", "link_cut", "link_back", "join_accepted"]);
     assert_eq!(report["checks"].as_array().unwrap().len(), 11, "{report:#}");
+    let plot = fs::read_to_string(plot).unwrap();
+    let words = ["eth0", "wlan0", "the gate accepts a join", "wlan0 is cut", "wlan0 is back"];
+    assert_eq!(words.map(|word| plot.contains(word)), [true; 5]);
     assert_eq!(left_by(pid), [""; 0]);
 }
 
