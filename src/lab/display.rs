@@ -7,8 +7,9 @@ use bytesize::ByteSize;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::lab::counters::LinkBytes;
+use crate::lab::family::Family;
 use crate::lab::report::{Rate, SceneReport, verdict};
-use crate::lab::world::{Family, Links};
+use crate::lab::world::Links;
 use crate::time::Timestamp;
 
 /// How often a line is written where bars cannot be drawn.

@@ -6,6 +6,7 @@
 
 mod interrupt;
 mod netns;
+mod family;
 mod world;
 mod traffic;
 mod counters;
@@ -22,9 +23,9 @@ pub mod proxy;
 use std::io;
 use std::time::Duration;
 
+pub use family::Family;
 pub use report::{Check, Report, SceneReport};
 pub use scenes::SCENES;
-pub use world::Family;
 
 use interrupt::Interrupt;
 use stage::Stage;

@@ -1,26 +1,14 @@
 //! The topology: a client with two links, a router, a server.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::process;
 
-use serde::Serialize;
-
 use crate::lab::LabError;
+use crate::lab::family::Family;
 use crate::lab::netns::Netns;
 
 /// The port of the lab's server.
 const SERVER_PORT: u16 = 5001;
-
-/// An IP version.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Family {
-    /// IPv4.
-    #[default]
-    Ipv4,
-    /// IPv6.
-    Ipv6,
-}
 
 /// One of the client's links.
 #[derive(Clone, Copy, Debug)]
@@ -61,57 +49,6 @@ pub(super) const ROUTER: u8 = 1;
 pub(super) const GUEST: u8 = 2;
 /// Host number of one more address of theirs.
 const GUEST_TOO: u8 = 3;
-
-impl Family {
-    /// Its name in sentences.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ipv4 => "IPv4",
-            Self::Ipv6 => "IPv6",
-        }
-    }
-
-    /// The program that shows and changes its packet filter.
-    pub(super) const fn iptables(self) -> &'static str {
-        match self {
-            Self::Ipv4 => "iptables",
-            Self::Ipv6 => "ip6tables",
-        }
-    }
-
-    const fn flag(self) -> &'static str {
-        match self {
-            Self::Ipv4 => "-4",
-            Self::Ipv6 => "-6",
-        }
-    }
-
-    /// The address of a host in one of the lab's networks.
-    pub(super) fn addr(self, network: u8, host: u8) -> IpAddr {
-        match self {
-            Self::Ipv4 => Ipv4Addr::new(10, 0, network, host).into(),
-            Self::Ipv6 => Ipv6Addr::new(0xfd00, 0, 0, network.into(), 0, 0, 0, host.into()).into(),
-        }
-    }
-
-    /// One that the public internet would route, were it not for documentation (RFC 5737, RFC 3849).
-    const fn public_addr(self) -> IpAddr {
-        match self {
-            Self::Ipv4 => IpAddr::V4(Ipv4Addr::new(198, 51, 100, 3)),
-            Self::Ipv6 => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 3)),
-        }
-    }
-
-    /// An `ip address` that counts at once: the lab's networks have nobody to collide with.
-    pub(super) fn add_addr(self, addr: IpAddr, interface: &str) -> String {
-        match self {
-            Self::Ipv4 => format!("address replace {addr}/24 dev {interface}\nlink set {interface} up\n"),
-            Self::Ipv6 => {
-                format!("address replace {addr}/64 dev {interface} nodad\nlink set {interface} up\n")
-            }
-        }
-    }
-}
 
 /// Three namespaces and what connects them; they go when this value does.
 #[derive(Debug)]

@@ -1,6 +1,5 @@
 //! How a download went: bytes by each link over time, what happened when, and what follows from it.
 
-use std::fmt;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -8,6 +7,7 @@ use serde::Serialize;
 
 use crate::lab::counters::LinkBytes;
 use crate::lab::proxy::difference;
+use crate::lab::proxy::moment::{Moment, What, millis};
 use crate::lab::report::Check;
 use crate::lab::world::{Link, Links};
 
@@ -22,33 +22,6 @@ const CARRIES_PERCENT_MIN: u64 = 25;
 
 /// A link that is back carries at least so much of what still comes: it begins slowly.
 const BACK_PERCENT_MIN: u64 = 10;
-
-/// What can happen on the way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum What {
-    /// The gate verified a join.
-    JoinAccepted,
-    /// A link was cut.
-    LinkCut,
-    /// It was put back.
-    LinkBack,
-}
-
-/// Something that happened.
-#[derive(Clone, Debug, Serialize)]
-pub struct Moment {
-    /// Since curl was started.
-    pub millis: u64,
-    /// What it was.
-    pub what: What,
-    /// To which link; the gate does not say by which one a join came.
-    pub link: Option<&'static str>,
-    /// Bytes of the file that had come.
-    pub received: u64,
-    #[serde(skip)]
-    links: LinkBytes,
-}
 
 /// SHA-256 in hexadecimal digits.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -76,25 +49,6 @@ pub(super) struct Course {
     pub(super) looks: Vec<Look>,
     pub(super) moments: Vec<Moment>,
     pub(super) sha256: Digests,
-}
-
-impl fmt::Display for Moment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let received = ByteSize(self.received).display().si();
-        write!(f, "at {}, {received}: {}", seconds(self.millis), self.label())
-    }
-}
-
-impl Moment {
-    /// In a few words.
-    pub(super) fn label(&self) -> String {
-        let link = self.link.unwrap_or_default();
-        match self.what {
-            What::JoinAccepted => "the gate accepts a join".into(),
-            What::LinkCut => format!("{link} is cut"),
-            What::LinkBack => format!("{link} is back"),
-        }
-    }
 }
 
 impl Course {
@@ -197,16 +151,6 @@ impl Course {
 pub(super) fn percent(bytes: u64, of: LinkBytes) -> u64 {
     let all = of.iter().sum::<u64>().max(1);
     (bytes.saturating_mul(100) + all / 2) / all
-}
-
-/// A time for JSON.
-pub(super) fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// A time for people.
-pub(super) fn seconds(millis: u64) -> String {
-    format!("{}.{} s", millis / 1000, millis % 1000 / 100)
 }
 
 #[cfg(test)]

@@ -64,16 +64,16 @@ impl Download {
         Ok(self.status.is_some())
     }
 
-    /// The SHA-256 of what came.
+    /// How many bytes came, and their SHA-256.
     ///
     /// # Errors
     /// When curl was not content.
-    pub(super) fn finish(self) -> Result<String, LabError> {
+    pub(super) fn finish(self) -> Result<(u64, String), LabError> {
         let overdue = |_| LabError::Overdue { what: "the end of what curl wrote".into(), limit: END_LIMIT };
         let digest =
             self.hashed.recv_timeout(END_LIMIT).map_err(overdue)?.map_err(doing("reading from curl"))?;
         if self.status.is_some_and(|status| status.success()) {
-            return Ok(digest);
+            return Ok((self.received(), digest));
         }
         Err(LabError::Command { command: "curl".into(), said: self.curl.said() })
     }

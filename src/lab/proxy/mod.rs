@@ -4,6 +4,7 @@
 mod web;
 mod cut;
 mod download;
+mod moment;
 mod course;
 mod report;
 mod picture;
@@ -19,8 +20,9 @@ use crate::lab::report::Check;
 use crate::lab::world::{World, laptop_links};
 use crate::lab::{Family, LabError, netns};
 
-pub use course::{Digests, Moment, What};
+pub use course::Digests;
 pub use cut::Cut;
+pub use moment::{Moment, What};
 pub use picture::picture;
 pub use report::{LinkReport, Report};
 
@@ -113,20 +115,20 @@ impl Run<'_> {
         let mut shown = self.display.transfer(began, self.options.bytes, &self.world.links, before);
         let cut = self.options.cut.link(self.world);
         let (cut_at, back_at) = (self.options.bytes / 10 * 4, self.options.bytes / 10 * 6);
-        let limit = self.options.limit();
-        loop {
-            // Asked before it is looked at, so that the last look sees everything.
+        let (limit, mut joined) = (self.options.limit(), 0);
+        let (took, links) = loop {
             let ended = download.ended()?;
             let (now, links) = (clock::now(), link_bytes(self.world)?);
             let (at, received) = (now.since(began), download.received());
             course.look(at, received, difference(links, before));
             shown.show(now, received, links);
             let joins = self.gate.metric("mpgate_joins_total{result=\"verified\"}")?;
-            for _ in course.joins()..joins {
+            for _ in joined..joins {
                 self.tell(&course.happened(What::JoinAccepted, None));
             }
+            joined = joins;
             if ended {
-                break;
+                break (at, difference(links, before));
             }
             if at > limit {
                 let what = format!("{} bytes; {received} came", self.options.bytes);
@@ -144,9 +146,12 @@ impl Run<'_> {
                 _ => (),
             }
             self.interrupt.pause(LOOK_EVERY)?;
-        }
+        };
         drop(shown);
-        course.sha256.received = Some(download.finish()?);
+        // What curl wrote last may still have been in the pipe.
+        let (received, digest) = download.finish()?;
+        course.look(took, received, links);
+        course.sha256.received = Some(digest);
         checks.push(course.whole());
         checks.extend(course.judge(&self.world.links, cut));
         self.judge_mptcp(checks)

@@ -6,7 +6,8 @@ use bytesize::ByteSize;
 
 use crate::lab::counters::LinkBytes;
 use crate::lab::proxy::Report;
-use crate::lab::proxy::course::{Look, seconds};
+use crate::lab::proxy::course::Look;
+use crate::lab::proxy::moment::{Moment, seconds};
 use crate::picture::{Area, Areas, Axis, Chart, Colour, Event, Panel, Picture, Unit, amount};
 
 /// Rates over less than this part of the time show how a queue sends in bursts.
@@ -26,8 +27,7 @@ pub fn picture(report: &Report) -> Picture {
         colour: Colour::Series(at),
         heights: rates(&report.looks, bin, |links| links.get(at).copied().unwrap_or(0)),
     };
-    let event =
-        |moment: &super::Moment| Event { at: Duration::from_millis(moment.millis), label: moment.label() };
+    let event = |moment: &Moment| Event { at: Duration::from_millis(moment.millis), label: moment.label() };
     Picture {
         title: format!("One download over {}", names.join(" and ")),
         subtitle: format!(

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use crate::lab::Family;
 use crate::lab::proxy::Options;
-use crate::lab::proxy::course::{Course, Digests, Look, Moment, millis, percent, seconds};
+use crate::lab::proxy::course::{Course, Digests, Look, percent};
+use crate::lab::proxy::moment::{Moment, millis, seconds};
 use crate::lab::report::{Check, Rate, verdict};
 use crate::lab::world::{Link, Links};
 

@@ -10,10 +10,11 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
+use crate::lab::family::Family;
 use crate::lab::interrupt::Interrupt;
 use crate::lab::netns::Netns;
 use crate::lab::program::Program;
-use crate::lab::world::{Family, GUEST, ROUTER, SERVER_NETWORK, World, namespace, settle};
+use crate::lab::world::{GUEST, ROUTER, SERVER_NETWORK, World, namespace, settle};
 use crate::lab::{LabError, doing, traffic};
 
 /// What this scene calls beside the lab's own, and the packages that have it.
