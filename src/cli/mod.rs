@@ -2,6 +2,7 @@
 
 mod attach;
 mod check;
+mod checkme;
 mod config;
 mod diff;
 mod explain;
@@ -39,6 +40,7 @@ enum Command {
     Trace(trace::Args),
     Diff(diff::Args),
     Lab(lab::Args),
+    Checkme(checkme::Args),
 }
 
 /// Reads the command line and does what it says; the exit code says how it went.
@@ -64,6 +66,7 @@ fn obey(command: Command) -> anyhow::Result<ExitCode> {
         Command::Trace(args) => trace::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Lab(args) => lab::run(&args),
+        Command::Checkme(args) => checkme::run(&args),
     }
 }
 
