@@ -203,7 +203,7 @@ fn the_rates_are_those_of_the_download_and_its_token_is_the_kernels() {
             .map(|flow| flow["acked_bytes"].as_u64().unwrap())
             .collect()
     };
-    assert_eq!(after["subflows"].as_array().unwrap().len(), 2, "{after}");
+    assert_eq!(after["subflows"].as_array().unwrap().len(), 2, "{after}\n{tokens}");
     assert!(
         moved(&before).iter().zip(moved(&after)).all(|(before, after)| after > before + 100_000),
         "{before} {after}"
@@ -326,7 +326,7 @@ fn browse(world: &World, mptcpize: &str, name: &str) -> String {
             run_in(
                 &world.ns("c"),
                 &format!(
-                    "{chromium} --window-size={width},900 --screenshot={folder}/{name}-{width}.png {url}"
+                    "timeout 60 {chromium} --window-size={width},900 --screenshot={folder}/{name}-{width}.png {url}"
                 ),
             );
         }

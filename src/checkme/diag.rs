@@ -41,7 +41,7 @@ const TCP_INFO: u16 = 2;
 const WANTS_TCP_INFO: u8 = 1 << 1;
 
 /// `INET_DIAG_ULP_INFO`, in it `INET_ULP_INFO_MPTCP`, in it `MPTCP_SUBFLOW_ATTR_TOKEN_LOC`.
-const ULP_INFO: u16 = 21;
+const ULP_INFO: u16 = 19;
 const ULP_MPTCP: u16 = 3;
 const TOKEN_LOCAL: u16 = 2;
 
