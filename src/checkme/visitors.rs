@@ -31,7 +31,7 @@ const CONNECTION_LIFE: Duration = Duration::from_mins(5);
 const CUSTOMER: u128 = !0 << 64;
 
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 10\r\n\
-content-type: text/plain\r\ncontent-length: 42\r\n\r\ntoo many connections; try again in a while\n";
+content-type: text/plain\r\ncontent-length: 43\r\n\r\ntoo many connections; try again in a while\n";
 
 type Counts = Arc<Mutex<HashMap<IpAddr, usize>>>;
 
