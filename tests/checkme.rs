@@ -181,6 +181,8 @@ fn the_rates_are_those_of_the_download_and_its_token_is_the_kernels() {
         "run",
         "curl",
         "-sS",
+        "--max-time",
+        "20",
         "-o",
         "/dev/null",
         "-o",
