@@ -48,8 +48,6 @@ impl Limits {
     pub const CLIENTS: usize = 256;
     /// A browser opens six; a few people share an address.
     pub const PER_ADDRESS: usize = 32;
-    /// 10 s of 1 Gbit/s, rounded down.
-    pub const DOWNLOAD: ByteSize = ByteSize::gb(1);
     /// 50 MB by 4 Mbit/s take 100 s.
     pub const DOWNLOAD_SECS: u64 = 120;
 }

@@ -37,8 +37,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = Limits::PER_ADDRESS)]
     max_per_address: usize,
 
-    /// The longest download
-    #[arg(long, value_name = "SIZE", default_value_t = Limits::DOWNLOAD)]
+    /// The longest download; by default what 1 Gbit/s brings in eight seconds
+    #[arg(long, value_name = "SIZE", default_value = "1GB")]
     max_bytes: ByteSize,
 
     /// How long a download may take, in seconds
