@@ -26,6 +26,9 @@ const WITHOUT_ROOT: &str = "MPGATE_TESTS_WITHOUT_ROOT";
 /// Captures take what the kernel has handed them within this.
 const SETTLE: Duration = Duration::from_millis(300);
 
+/// A connection on which nothing moves for so long is broken; Linux tells neither application.
+const GIVEN_UP: Duration = Duration::from_secs(5);
+
 /// What DNAT makes the server of.
 const FRONT: &str = "10.0.9.9:4430";
 
@@ -232,12 +235,16 @@ impl World {
         thread::scope(|scope| {
             scope.spawn(move || {
                 let mut stream: TcpStream = listener.accept().unwrap().0.into();
+                // Where a connection breaks, the kernel may not tell this end.
+                stream.set_read_timeout(Some(GIVEN_UP)).unwrap();
+                stream.set_write_timeout(Some(GIVEN_UP)).unwrap();
                 let mut request = vec![0; bytes];
                 while stream.read_exact(&mut request).and_then(|()| stream.write_all(&request)).is_ok() {}
                 drop(listener);
             });
             let mut stream = self.connect();
-            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            stream.set_read_timeout(Some(GIVEN_UP)).unwrap();
+            stream.set_write_timeout(Some(GIVEN_UP)).unwrap();
             let mut round = |number: u8| {
                 let mut answer = vec![0; bytes];
                 let heard =
