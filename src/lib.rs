@@ -36,6 +36,7 @@
 //! decides.
 
 pub mod time;
+pub mod marks;
 pub mod wire;
 pub mod mptcp;
 pub mod track;
@@ -49,7 +50,6 @@ pub mod comment;
 pub mod evidence;
 pub mod fields;
 pub mod live;
-pub mod marks;
 pub mod metrics;
 pub mod picture;
 pub mod priority;

@@ -17,3 +17,6 @@ pub const RESET: u32 = 0x2000_0000;
 
 /// On a packet: nftables chose it for iptables to queue; the gate takes the bit off again.
 pub const PREFILTER: u32 = 0x4000_0000;
+
+/// All of them: not for rules.
+pub const OWN: u32 = WATCHED | DECIDED | RESET | PREFILTER;

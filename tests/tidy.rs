@@ -5,17 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the ground up; a room may import what stands before it.
-const FLOORS: [&str; 6] = ["time", "wire", "mptcp", "track", "rules", "engine"];
+const FLOORS: [&str; 7] = ["time", "marks", "wire", "mptcp", "track", "rules", "engine"];
 
 /// Shared by the doors, above all floors; a closet may import floors and the closets that it is built on.
-const CLOSETS: [(&str, &[&str]); 12] = [
+const CLOSETS: [(&str, &[&str]); 11] = [
     ("analysis", &[]),
     ("capture", &[]),
     ("clock", &[]),
     ("comment", &[]),
     ("evidence", &["capture", "clock", "comment", "metrics", "priority"]),
     ("fields", &[]),
-    ("marks", &[]),
     ("metrics", &[]),
     ("live", &["clock", "metrics", "priority"]),
     ("picture", &[]),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::marks;
 use crate::rules::codes::Code;
 use crate::rules::condition::{Mark, Versions};
 use crate::rules::matcher::{Per, RateLimit};
@@ -15,9 +16,6 @@ use crate::wire::options::{END, NOP};
 
 /// Tokens in a bucket: what a bucket holds can come at once, and a rate above this is none.
 const TOKENS_MAX: u32 = 1_000_000;
-
-/// Bits of the mark that the gate and its kernel rules keep for themselves (`marks.rs`).
-pub(super) const RESERVED_BITS: u32 = 0x7800_0000;
 
 impl Reader<'_, '_> {
     pub(super) fn versions(&mut self, value: &Value<'_>) -> Versions {
@@ -74,11 +72,11 @@ impl Reader<'_, '_> {
 
     /// A mark to set, or bits of it to inherit: those that are the gate's own are not for rules.
     pub(super) fn free_bits(&mut self, value: &Value<'_>, bits: u32) -> bool {
-        if bits & RESERVED_BITS == 0 {
+        if bits & marks::OWN == 0 {
             return true;
         }
-        let message = format!("the bits {:#x} are the gate's own", bits & RESERVED_BITS);
-        let remedy = format!("name the bits that are meant, none of {RESERVED_BITS:#x}: \"0x10/0xff\"");
+        let message = format!("the bits {:#x} are the gate's own", bits & marks::OWN);
+        let remedy = format!("name the bits that are meant, none of {:#x}: \"0x10/0xff\"", marks::OWN);
         self.add(Finding::error(Code::ReservedMark, self.at(value.span()), message).remedy(remedy));
         false
     }
