@@ -23,7 +23,7 @@ const CLOSETS: [(&str, &[&str]); 11] = [
 ];
 
 /// Neighbours that never import each other.
-const DOORS: [&str; 8] = ["queue", "attach", "replay", "trace", "diff", "serve", "checkme", "lab"];
+const DOORS: [&str; 9] = ["queue", "attach", "replay", "trace", "diff", "serve", "checkme", "probe", "lab"];
 
 /// What the pure floors may not name.
 const WORLD: [&str; 13] = [

@@ -9,6 +9,7 @@ mod explain;
 mod lab;
 mod logging;
 mod output;
+mod probe;
 mod replay;
 mod run;
 mod trace;
@@ -41,6 +42,7 @@ enum Command {
     Diff(diff::Args),
     Lab(lab::Args),
     Checkme(checkme::Args),
+    Probe(probe::Args),
 }
 
 /// Reads the command line and does what it says; the exit code says how it went.
@@ -67,6 +69,7 @@ fn obey(command: Command) -> anyhow::Result<ExitCode> {
         Command::Diff(args) => diff::run(&args),
         Command::Lab(args) => lab::run(&args),
         Command::Checkme(args) => checkme::run(&args),
+        Command::Probe(args) => probe::run(&args),
     }
 }
 

@@ -1,0 +1,218 @@
+//! A real connection by MPTCP, in lines that a web server waits for to the end: what the path does to it is seen as it goes.
+
+use crate::mptcp::hmac::JoinSide;
+use crate::mptcp::option::{AddAddr, Announced, Join, Proof};
+use crate::mptcp::{Key, MptcpOption, Nonce, Subtype, Version, hmac};
+use crate::probe::observed::{Joining, Observed, Talked, Took, quoting};
+use crate::probe::page::Page;
+use crate::probe::place::{self, Part};
+use crate::probe::questions::{Questions, random};
+use crate::probe::shot::{Fate, Reply};
+use crate::probe::survey::distance;
+use crate::probe::talk::{Talk, Unopened, newest};
+use crate::probe::tap::Seen;
+use crate::probe::{ProbeError, Via};
+use crate::wire::{Flow, Segment};
+
+/// The beginning of a request for a page. Boxes that take a flow over once it carries data do so within ten or twenty
+/// packets: each line is a segment, and brings an acknowledgment.
+const LINES: [&str; 10] = [
+    "GET / HTTP/1.0\r\n",
+    "User-Agent: mpgate-probe\r\n",
+    "Accept: application/json\r\n",
+    "X-Probe-1: MPTCP on its way?\r\n",
+    "X-Probe-2: MPTCP on its way?\r\n",
+    "X-Probe-3: MPTCP on its way?\r\n",
+    "X-Probe-4: MPTCP on its way?\r\n",
+    "X-Probe-5: MPTCP on its way?\r\n",
+    "X-Probe-6: MPTCP on its way?\r\n",
+    "X-Probe-7: MPTCP on its way?\r\n",
+];
+
+/// What gateways for FTP look for; in a request it is a header that nobody knows.
+const PORT_LINE: &str = "X-Probe: x\r\nX-Lines: \r\n PORT 10,0,1,2,4,1\r\n";
+const PORT: &[u8] = b"PORT 10,0,1,2,4,1";
+
+const LAST_LINE: &str = "Connection: close\r\n\r\n";
+
+/// What is taken of an answer: enough for boxes that count packets, little next to any page.
+const ANSWER_BYTES_MAX: usize = 256 * 1024;
+
+/// Our id of an address that is announced, and never used.
+const ANNOUNCED_ID: u8 = 212;
+
+/// Where a connection stands: sequence and acknowledgment number of our next segment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    pub(super) flow: Flow,
+    pub(super) seq: u32,
+    pub(super) ack: u32,
+}
+
+/// Speaks on a connection of its own, and asks of it what can be asked.
+pub(super) fn converse(
+    questions: &mut Questions,
+    via: Option<&Via>,
+    seen: &mut Observed,
+) -> Result<(), ProbeError> {
+    let mut talk = match Talk::open(&mut questions.line, questions.source, questions.target) {
+        Ok(talk) => talk,
+        Err(Unopened::NoMptcp(error)) => {
+            seen.talk = Talked::NoKernel(error.to_string());
+            return Ok(());
+        }
+        Err(Unopened::Failed(error)) => {
+            seen.talk = Talked::Unopened(error.to_string());
+            return Ok(());
+        }
+    };
+    let mut stuck = false;
+    for line in LINES {
+        stuck = !talk.say(&mut questions.line, line)?;
+        if stuck {
+            break;
+        }
+    }
+    let before = talk.course(&mut questions.line)?;
+    let keys = before.keys.filter(|_| before.keys_arrived() && !before.fell_back() && !stuck);
+    seen.talk = Talked::Took(Box::new(Took { before: before.clone(), course: before, stuck }));
+    if let Some(keys) = keys {
+        seen.join = Some(join(questions, via, keys, seen)?);
+        announce(questions, talk.flow, keys, seen)?;
+    }
+    finish(questions, &mut talk, seen)?;
+    locate(questions, talk.flow, seen)
+}
+
+/// Says the rest, and takes what comes.
+fn finish(questions: &mut Questions, talk: &mut Talk, seen: &mut Observed) -> Result<(), ProbeError> {
+    let Talked::Took(took) = &mut seen.talk else { return Ok(()) };
+    let wait = questions.line.wait();
+    if !took.stuck && talk.say(&mut questions.line, PORT_LINE)? {
+        talk.say(&mut questions.line, LAST_LINE)?;
+        seen.page = Page::read(&talk.listen(ANSWER_BYTES_MAX, wait));
+    }
+    took.course = talk.course(&mut questions.line)?;
+    Ok(())
+}
+
+/// Sends again, hop by hop, what shows where something happened.
+fn locate(questions: &mut Questions, flow: Flow, seen: &mut Observed) -> Result<(), ProbeError> {
+    let Some(course) = seen.talk.course() else { return Ok(()) };
+    let vanished = course.fell_back() || !course.keys_arrived();
+    let said =
+        |is: &dyn Fn(&Seen) -> bool| newest(questions.line.sights(), flow, is).map(|seen| seen.bytes.clone());
+    let line = said(&|seen: &Seen| seen.bytes.windows(PORT.len()).any(|window| window == PORT));
+    let mapped = said(&|seen: &Seen| seen.payload_len > 0 && seen.has(Subtype::Dss));
+    let mapped = mapped.or_else(|| said(&|seen: &Seen| seen.speaks()));
+    if let (Some(line), Some(last)) = (line, seen.last_hop()) {
+        seen.lines = questions.trace_again(&line, &[last])?;
+        if place::changed(&seen.lines, Part::Payload).is_some() {
+            seen.lines = questions.trace_again(&line, &seen.quoting())?;
+        }
+    }
+    if let Some(mapped) = mapped.filter(|_| vanished) {
+        seen.later = questions.trace_again(&mapped, &seen.quoting())?;
+    }
+    Ok(())
+}
+
+/// Asks to join the connection from another port, and checks that who answers has both keys.
+fn join(
+    questions: &mut Questions,
+    via: Option<&Via>,
+    keys: (Key, Key),
+    seen: &Observed,
+) -> Result<Joining, ProbeError> {
+    let Some(via) = via else {
+        return join_from(questions, keys, None, seen);
+    };
+    let mut elsewhere = questions.elsewhere(via)?;
+    let joining = join_from(&mut elsewhere, keys, Some(via), seen);
+    questions.line.count(&elsewhere.line);
+    joining
+}
+
+fn join_from(
+    questions: &mut Questions,
+    (ours, theirs): (Key, Key),
+    via: Option<&Via>,
+    seen: &Observed,
+) -> Result<Joining, ProbeError> {
+    let nonce = Nonce(u32::from_be_bytes(random()?));
+    let asked = questions.join(theirs.token(Version::V1), nonce)?;
+    let [fate] = questions.ask([&asked])?;
+    let proven =
+        matches!(&fate, Fate::Answered(reply) if proves(reply, theirs, JoinSide { key: ours, nonce }));
+    let via = via.map(ToString::to_string);
+    let mut joining =
+        Joining { via, fate, proven, control: None, trace: Default::default(), plain: Default::default() };
+    if proven {
+        return Ok(joining);
+    }
+    let plain = questions.plain()?;
+    let [control] = questions.ask([&plain])?;
+    joining.plain = match (&control, &joining.via) {
+        // Another way has other hops.
+        (Fate::Answered(reply), Some(_)) => {
+            let plain = questions.plain()?;
+            distance(questions, &plain, reply)?.0
+        }
+        (Fate::Answered(_) | Fate::Quoted(_) | Fate::Silent, _) => seen.plain.clone(),
+    };
+    joining.control = Some(control);
+    joining.trace = questions.trace(&asked, &quoting(&joining.plain))?;
+    Ok(joining)
+}
+
+fn proves(reply: &Reply, theirs: Key, ours: JoinSide) -> bool {
+    match reply.read {
+        Some(MptcpOption::Join(Join::SynAck { hmac: proof, nonce, .. }))
+            if reply.segment == Segment::SynAck =>
+        {
+            hmac::equal(&proof, &hmac::join(Version::V1, JoinSide { key: theirs, nonce }, ours))
+        }
+        _ => false,
+    }
+}
+
+/// An announcement of our own address, as far as the last hop before the target.
+fn announce(
+    questions: &mut Questions,
+    flow: Flow,
+    (ours, theirs): (Key, Key),
+    seen: &mut Observed,
+) -> Result<(), ProbeError> {
+    let Some(last) = seen.last_hop() else { return Ok(()) };
+    let Some(standing) = standing(questions, flow) else { return Ok(()) };
+    let announced = Announced { address_id: ANNOUNCED_ID, addr: questions.source, port: None };
+    let proof = Proof::Hmac(hmac::add_addr(ours, theirs, &announced));
+    let asked = questions.later(standing, &MptcpOption::AddAddr(AddAddr { announced, proof }));
+    seen.announced = questions.trace(&asked, &[last])?;
+    if place::changed(&seen.announced, Part::Options).is_some() {
+        seen.announced = questions.trace(&asked, &seen.quoting())?;
+    }
+    Ok(())
+}
+
+fn standing(questions: &Questions, flow: Flow) -> Option<Standing> {
+    let last = newest(questions.line.sights(), flow, |_| true)?;
+    Some(Standing { flow, seq: last.seq_end, ack: last.ack? })
+}
+
+/// Asks for the page at once, whether by MPTCP or not: where checkme answers, it tells what arrived of the SYN. Gives where
+/// the connection stands, if there was one.
+pub(super) fn ask_page(
+    questions: &mut Questions,
+    seen: &mut Observed,
+) -> Result<Option<Standing>, ProbeError> {
+    let opened = Talk::open(&mut questions.line, questions.source, questions.target);
+    let Ok(mut talk) = opened else { return Ok(None) };
+    let [first, ..] = LINES;
+    let request = format!("{first}Accept: application/json\r\n{LAST_LINE}");
+    talk.say(&mut questions.line, &request)?;
+    let wait = questions.line.wait();
+    seen.page = Page::read(&talk.listen(ANSWER_BYTES_MAX, wait));
+    talk.course(&mut questions.line)?;
+    Ok(standing(questions, talk.flow))
+}

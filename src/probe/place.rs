@@ -1,0 +1,81 @@
+//! Where on the way something happens: between two hops, from what became of the same segment at each of them.
+
+use crate::probe::questions::Trace;
+use crate::probe::quote::Why;
+use crate::probe::shot::{Fate, Kept, Quoted};
+use crate::wire::Segment;
+
+/// Behind one hop, and at the latest at another; hop 0 is this host. What is absent is unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) after_hop: Option<u8>,
+    pub(super) by_hop: Option<u8>,
+}
+
+/// Something that is left of a segment, as a router quotes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Options,
+    Payload,
+}
+
+impl Part {
+    const fn of(self, quoted: &Quoted) -> Kept {
+        match self {
+            Self::Options => quoted.options,
+            Self::Payload => quoted.payload,
+        }
+    }
+}
+
+impl Place {
+    /// Somewhere.
+    pub(super) const UNKNOWN: Self = Self { after_hop: None, by_hop: None };
+}
+
+/// Where that part of the segments is first not as it was sent, and what is left of it; `None` where that is not seen.
+pub(super) fn changed(trace: &Trace, part: Part) -> Option<(Place, Kept)> {
+    let mut after = 0;
+    for (&hop, fate) in trace {
+        let Fate::Quoted(quoted) = fate else { continue };
+        match part.of(quoted) {
+            Kept::Whole => after = hop,
+            Kept::Untold => {}
+            kept @ (Kept::FirstGone | Kept::Changed | Kept::Gone) => {
+                return Some((Place { after_hop: Some(after), by_hop: Some(hop) }, kept));
+            }
+        }
+    }
+    None
+}
+
+/// The last hop that quotes that part as it was sent.
+pub(super) fn whole_until(trace: &Trace, part: Part) -> Option<u8> {
+    let whole = |fate: &Fate| matches!(fate, Fate::Quoted(quoted) if part.of(quoted) == Kept::Whole);
+    trace.iter().rev().find(|(_, fate)| whole(fate)).map(|(&hop, _)| hop)
+}
+
+/// Where segments vanish that others, of `plain`, are not lost to.
+pub(super) fn lost(trace: &Trace, plain: &Trace) -> Place {
+    let after = trace.iter().rev().find(|(_, fate)| **fate != Fate::Silent).map_or(0, |(&hop, _)| hop);
+    let by = plain.iter().find(|(hop, fate)| **hop > after && **fate != Fate::Silent).map(|(&hop, _)| hop);
+    Place { after_hop: Some(after), by_hop: by }
+}
+
+/// Where a segment is answered by a RST; `distance` is where the target is, which sends one too.
+pub(super) fn reset(trace: &Trace, distance: Option<u8>) -> Place {
+    let resets = |fate: &Fate| matches!(fate, Fate::Answered(reply) if reply.segment == Segment::Rst);
+    let by = trace.iter().find(|(_, fate)| resets(fate)).map(|(&hop, _)| hop).or(distance);
+    let after = trace
+        .iter()
+        .rev()
+        .find(|(hop, fate)| matches!(fate, Fate::Quoted(_)) && by.is_none_or(|by| **hop < by));
+    Place { after_hop: Some(after.map_or(0, |(&hop, _)| hop)), by_hop: by }
+}
+
+/// At which hop the router is that says so.
+pub(super) fn refused_by(quoted: &Quoted, plain: &Trace) -> Place {
+    let at = plain.iter().find(|(_, fate)| matches!(fate, Fate::Quoted(other) if other.router == quoted.router && other.why == Why::HopLimit));
+    let by = at.map(|(&hop, _)| hop);
+    Place { after_hop: by.map(|hop| hop.saturating_sub(1)), by_hop: by }
+}
