@@ -14,9 +14,9 @@ use crate::probe::tap::Seen;
 use crate::probe::{ProbeError, Via};
 use crate::wire::{Flow, Segment};
 
-/// The beginning of a request for a page. Boxes that take a flow over once it carries data do so within ten or twenty
+/// The beginning of a request for a page. Boxes that take a flow over once it carries data do so within some ten or twenty
 /// packets: each line is a segment, and brings an acknowledgment.
-const LINES: [&str; 10] = [
+const LINES: [&str; 16] = [
     "GET / HTTP/1.0\r\n",
     "User-Agent: mpgate-probe\r\n",
     "Accept: application/json\r\n",
@@ -27,10 +27,16 @@ const LINES: [&str; 10] = [
     "X-Probe-5: MPTCP on its way?\r\n",
     "X-Probe-6: MPTCP on its way?\r\n",
     "X-Probe-7: MPTCP on its way?\r\n",
+    "X-Probe-8: MPTCP on its way?\r\n",
+    "X-Probe-9: MPTCP on its way?\r\n",
+    "X-Probe-10: MPTCP on its way?\r\n",
+    "X-Probe-11: MPTCP on its way?\r\n",
+    "X-Probe-12: MPTCP on its way?\r\n",
+    "X-Probe-13: MPTCP on its way?\r\n",
 ];
 
 /// What gateways for FTP look for; in a request it is a header that nobody knows.
-const PORT_LINE: &str = "X-Probe: x\r\nX-Lines: \r\n PORT 10,0,1,2,4,1\r\n";
+const PORT_LINE: &str = "X-Lines: \r\n PORT 10,0,1,2,4,1\r\n";
 const PORT: &[u8] = b"PORT 10,0,1,2,4,1";
 
 const LAST_LINE: &str = "Connection: close\r\n\r\n";
@@ -88,8 +94,8 @@ pub(super) fn converse(
 fn finish(questions: &mut Questions, talk: &mut Talk, seen: &mut Observed) -> Result<(), ProbeError> {
     let Talked::Took(took) = &mut seen.talk else { return Ok(()) };
     let wait = questions.line.wait();
-    if !took.stuck && talk.say(&mut questions.line, PORT_LINE)? {
-        talk.say(&mut questions.line, LAST_LINE)?;
+    took.stuck = took.stuck || !talk.say(&mut questions.line, PORT_LINE)?;
+    if !took.stuck && talk.say(&mut questions.line, LAST_LINE)? {
         seen.page = Page::read(&talk.listen(ANSWER_BYTES_MAX, wait));
     }
     took.course = talk.course(&mut questions.line)?;
@@ -99,7 +105,8 @@ fn finish(questions: &mut Questions, talk: &mut Talk, seen: &mut Observed) -> Re
 /// Sends again, hop by hop, what shows where something happened.
 fn locate(questions: &mut Questions, flow: Flow, seen: &mut Observed) -> Result<(), ProbeError> {
     let Some(course) = seen.talk.course() else { return Ok(()) };
-    let vanished = course.fell_back() || !course.keys_arrived();
+    let ended_early = matches!(&seen.talk, Talked::Took(took) if took.stuck);
+    let mut vanished = course.fell_back() || !course.keys_arrived() || ended_early;
     let said =
         |is: &dyn Fn(&Seen) -> bool| newest(questions.line.sights(), flow, is).map(|seen| seen.bytes.clone());
     let line = said(&|seen: &Seen| seen.bytes.windows(PORT.len()).any(|window| window == PORT));
@@ -107,6 +114,7 @@ fn locate(questions: &mut Questions, flow: Flow, seen: &mut Observed) -> Result<
     let mapped = mapped.or_else(|| said(&|seen: &Seen| seen.speaks()));
     if let (Some(line), Some(last)) = (line, seen.last_hop()) {
         seen.lines = questions.trace_again(&line, &[last])?;
+        vanished |= place::changed(&seen.lines, Part::Options).is_some();
         if place::changed(&seen.lines, Part::Payload).is_some() {
             seen.lines = questions.trace_again(&line, &seen.quoting())?;
         }

@@ -28,6 +28,8 @@ pub(super) struct Course {
     pub(super) failed: bool,
     /// Addresses that they announced.
     pub(super) announced: usize,
+    /// They have no more to say.
+    pub(super) ended: bool,
     /// Their RST.
     pub(super) reset: Option<Reply>,
 }
@@ -80,6 +82,7 @@ impl Course {
             Segment::SynAck => self.answer = Some(Reply::of(seen)),
             Segment::Rst => self.reset = Some(Reply::of(seen)),
             Segment::Ack | Segment::Data | Segment::Fin => {
+                self.ended |= seen.segment == Segment::Fin;
                 if seen.speaks() && !is_infinite(seen) {
                     self.heard += 1;
                     self.mute = 0;
@@ -113,4 +116,68 @@ fn is_infinite(seen: &Seen) -> bool {
 
 fn announces(seen: &Seen) -> bool {
     options(seen).any(|option| matches!(option, MptcpOption::AddAddr(add) if add.proof != Proof::Echo))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::mptcp::option::{DataNumber, Dss, Mapping};
+    use crate::script::packet::Draft;
+
+    fn ours() -> Flow {
+        let [src, dst] =
+            ["10.0.1.2:4000", "10.0.3.2:443"].map(|end| end.parse::<SocketAddr>().unwrap().into());
+        Flow { src, dst }
+    }
+
+    fn seen(flow: Flow, segment: Segment, option: Option<MptcpOption>) -> Sight {
+        let draft = Draft::new(flow, segment);
+        let draft = if let Some(option) = option { draft.with(&option) } else { draft };
+        Sight::Segment(Box::new(Seen::read(&draft.build().unwrap()).unwrap()))
+    }
+
+    fn dss(mapped: Option<u16>) -> Option<MptcpOption> {
+        let mapping = |len| Mapping { dsn: DataNumber::Short(1), ssn: 1, len, checksum: None };
+        let data_ack = Some(DataNumber::Short(7));
+        Some(MptcpOption::Dss(Dss { data_fin: false, data_ack, mapping: mapped.map(mapping) }))
+    }
+
+    fn course(sights: &[Sight]) -> Course {
+        Course::of(sights, ours(), 31)
+    }
+
+    #[test]
+    fn a_fallback_is_two_segments_without_options_or_an_infinite_mapping() {
+        let came = |option| seen(ours().reversed(), Segment::Ack, option);
+        let sent = |option| seen(ours(), Segment::Data, option);
+        assert!(!course(&[came(None), came(None)]).fell_back(), "it never was MPTCP");
+        assert!(!course(&[came(dss(None)), came(None), came(dss(None)), came(None)]).fell_back());
+        assert!(course(&[came(dss(None)), came(None), came(None)]).fell_back());
+        assert!(course(&[came(dss(None)), sent(None)]).fell_back());
+        assert!(course(&[came(dss(None)), sent(dss(Some(0)))]).fell_back());
+        assert!(!course(&[came(dss(None)), sent(dss(Some(1)))]).fell_back());
+    }
+
+    #[test]
+    fn the_end_of_a_connection_is_no_fallback() {
+        let came = |segment, option| seen(ours().reversed(), segment, option);
+        let sights = [
+            came(Segment::Ack, dss(None)),
+            came(Segment::Fin, None),
+            came(Segment::Ack, None),
+            came(Segment::Ack, None),
+        ];
+        let course = course(&sights);
+        assert!(!course.fell_back() && course.ended);
+    }
+
+    #[test]
+    fn questions_on_the_same_connection_are_not_the_kernels() {
+        let Sight::Segment(mut question) = seen(ours(), Segment::Data, None) else { panic!("a segment") };
+        question.hop_limit = 3;
+        let sights = [seen(ours().reversed(), Segment::Ack, dss(None)), Sight::Segment(question)];
+        assert!(!course(&sights).given_up);
+    }
 }

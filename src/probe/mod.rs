@@ -17,6 +17,7 @@ mod course;
 mod page;
 mod observed;
 mod conversation;
+mod echo;
 mod survey;
 mod place;
 mod finding;
@@ -60,9 +61,9 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Four times what the longest healthy way takes.
+    /// A healthy way takes some 60, one of 30 hops where SYNs vanish 300.
     pub const PACKETS: usize = 400;
-    /// A way that drops everything takes eight.
+    /// A healthy way takes some 25 round trips; a wait for what may never come takes at most 3 s, and there are five.
     pub const TIME_SECS: u64 = 20;
 }
 
@@ -88,6 +89,14 @@ pub enum ProbeError {
     /// The routing table has nothing.
     #[error("there is no route to {0}: `ip route get {0}` says why")]
     NoRoute(IpAddr),
+    /// `--via` names nothing that this host has.
+    #[error("--via {via}: {error}; `ip address` lists the interfaces and addresses of this host")]
+    Via {
+        /// What was asked for.
+        via: Via,
+        /// What the kernel says.
+        error: io::Error,
+    },
     /// Not even plain TCP is answered.
     #[error(
         "{0} does not answer plain TCP, so there is nothing to compare MPTCP with: check address and port, or a firewall"

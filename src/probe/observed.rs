@@ -2,6 +2,7 @@
 
 use crate::mptcp::option::Tcprst;
 use crate::probe::course::Course;
+use crate::probe::echo::Echoes;
 use crate::probe::page::Page;
 use crate::probe::questions::Trace;
 use crate::probe::shot::{Fate, Quoted};
@@ -19,6 +20,8 @@ pub(super) struct Observed {
     pub(super) offers: Trace,
     /// A SYN with another option of kind 30 before it, at the hop where the option had gone.
     pub(super) decoys: Trace,
+    /// Whether an answer brings back what went no farther than that hop.
+    pub(super) echoes: Echoes,
     /// SYN/ACKs with MP_CAPABLE, sent forward.
     pub(super) answers: Trace,
     /// A MP_JOIN with a token that nobody has: a listener that speaks MPTCP resets it, another one answers.

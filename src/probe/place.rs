@@ -1,5 +1,6 @@
 //! Where on the way something happens: between two hops, from what became of the same segment at each of them.
 
+use crate::probe::echo::Echoes;
 use crate::probe::questions::Trace;
 use crate::probe::quote::Why;
 use crate::probe::shot::{Fate, Kept, Quoted};
@@ -73,9 +74,73 @@ pub(super) fn reset(trace: &Trace, distance: Option<u8>) -> Place {
     Place { after_hop: Some(after.map_or(0, |(&hop, _)| hop)), by_hop: by }
 }
 
+/// Which hop brings back what it remembers: the first one that a SYN has to reach to be brought back.
+pub(super) fn echoed(echoes: &Echoes) -> Place {
+    let Some((&by, _)) = echoes.iter().find(|(_, echoed)| **echoed) else { return Place::UNKNOWN };
+    let after = echoes.range(..by).next_back().map_or(0, |(&hop, _)| hop);
+    Place { after_hop: Some(after), by_hop: Some(by) }
+}
+
 /// At which hop the router is that says so.
 pub(super) fn refused_by(quoted: &Quoted, plain: &Trace) -> Place {
     let at = plain.iter().find(|(_, fate)| matches!(fate, Fate::Quoted(other) if other.router == quoted.router && other.why == Why::HopLimit));
     let by = at.map(|(&hop, _)| hop);
     Place { after_hop: by.map(|hop| hop.saturating_sub(1)), by_hop: by }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::judge::samples::{answered, quoted, trace};
+    use crate::probe::shot::Fate::Silent;
+
+    const fn place(after: u8, by: u8) -> Place {
+        Place { after_hop: Some(after), by_hop: Some(by) }
+    }
+
+    #[test]
+    fn a_change_lies_between_the_last_whole_quote_and_the_first_other_one() {
+        use Kept::{Gone, Untold, Whole};
+        for (kept, at) in [
+            (vec![Whole, Whole, Gone], Some(place(2, 3))),
+            (vec![Whole, Untold, Gone, Gone], Some(place(1, 3))),
+            (vec![Gone, Gone], Some(place(0, 1))),
+            (vec![Whole, Whole, Whole], None),
+            (vec![Untold, Untold], None),
+        ] {
+            let trace = trace(kept.iter().map(|kept| quoted(*kept)));
+            assert_eq!(changed(&trace, Part::Options).map(|(place, _)| place), at, "{kept:?}");
+        }
+        let mute = trace([quoted(Whole), Silent, quoted(Gone)]);
+        assert_eq!(changed(&mute, Part::Options), Some((place(1, 3), Gone)));
+    }
+
+    #[test]
+    fn a_loss_lies_before_the_first_hop_that_plain_segments_reach() {
+        let whole = || quoted(Kept::Whole);
+        let plain = trace([whole(), whole(), Silent, whole(), answered(Segment::SynAck)]);
+        assert_eq!(lost(&trace([whole(), whole()]), &plain), place(2, 4));
+        assert_eq!(lost(&trace([whole(), whole(), Silent, Silent]), &plain), place(2, 4));
+        assert_eq!(lost(&trace([Silent, Silent]), &plain), place(0, 1));
+        assert_eq!(lost(&trace([whole(), whole(), Silent, whole()]), &plain), place(4, 5));
+    }
+
+    #[test]
+    fn a_reset_comes_from_before_the_first_hop_that_it_comes_in_place_of() {
+        let whole = || quoted(Kept::Whole);
+        let reset_at = |fates: Vec<Fate>| reset(&trace(fates), Some(5));
+        assert_eq!(
+            reset_at(vec![whole(), whole(), answered(Segment::Rst), answered(Segment::Rst)]),
+            place(2, 3)
+        );
+        assert_eq!(reset_at(vec![answered(Segment::Rst)]), place(0, 1));
+        assert_eq!(reset_at(vec![whole(), whole(), whole(), whole()]), place(4, 5));
+    }
+
+    #[test]
+    fn who_echoes_is_before_the_first_hop_that_has_to_be_reached() {
+        assert_eq!(echoed(&Echoes::from([(1, false), (2, false), (3, true), (4, true)])), place(2, 3));
+        assert_eq!(echoed(&Echoes::from([(1, true)])), place(0, 1));
+        assert_eq!(echoed(&Echoes::from([(1, false), (2, false)])), Place::UNKNOWN);
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -36,6 +36,9 @@ const DECOY: [u8; 4] = [30, 4, 0xf0, 0];
 const MSS_V4: u16 = 1460;
 const MSS_V6: u16 = 1440;
 
+/// The flag of MP_CAPABLE that asks for checksums (RFC 8684 3.1).
+pub(super) const WITH_CHECKSUMS: u8 = 0x80;
+
 /// What a question carries.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
@@ -64,18 +67,11 @@ pub(super) struct Questions {
 impl Questions {
     /// From the address that the kernel would take, or by that way.
     pub(super) fn open(target: SocketAddr, limits: Limits, via: Option<&Via>) -> Result<Self, ProbeError> {
-        let source = source(target, via)?;
         let line = Line::open(target, limits)?;
-        match via {
-            Some(Via::Interface(name)) => {
-                line.raw().bind_device(Some(name.as_bytes())).map_err(doing("binding to an interface"))?;
-            }
-            Some(Via::Address(addr)) => {
-                let addr = SocketAddr::new(*addr, 0);
-                line.raw().bind(&addr.into()).map_err(doing("binding to an address"))?;
-            }
-            None => {}
+        if let Some(via) = via {
+            bind(line.raw(), via).map_err(|error| ProbeError::Via { via: via.clone(), error })?;
         }
+        let source = source(target, via)?;
         Ok(Self { line, source, target, ports: Vec::new(), marks: MARKS_FROM })
     }
 
@@ -97,6 +93,13 @@ impl Questions {
     /// A SYN with an option of kind 30 that nobody knows before its MP_CAPABLE.
     pub(super) fn decoy(&mut self) -> Result<Asked, ProbeError> {
         self.syn(&[&DECOY[..], &offer()].concat())
+    }
+
+    /// A SYN of the same flow, with the same numbers, whose MP_CAPABLE asks for checksums.
+    pub(super) fn with_checksums(&mut self, offer: &Asked) -> Asked {
+        let option = Capable { flags: CapableFlags(OFFER.flags.0 | WITH_CHECKSUMS), ..OFFER };
+        let options = self.usual(&MptcpOption::Capable(option).emit());
+        Asked { options, mark: self.mark(), ..offer.clone() }
     }
 
     /// A SYN with MP_JOIN.
@@ -169,9 +172,10 @@ impl Questions {
         options
     }
 
+    /// Whatever source port is free.
     fn port(&mut self) -> Result<Endpoint, ProbeError> {
         let taking = || doing("taking a port");
-        let addr = SocketAddr::new(self.source, 0);
+        let addr = local(self.source, self.target);
         let socket =
             Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP)).map_err(taking())?;
         socket.bind(&addr.into()).map_err(taking())?;
@@ -193,7 +197,12 @@ impl Asked {
     /// The segment that goes so many hops; SYNs have another sequence number for each, so that it is known which one was
     /// answered.
     fn shot(&self, hops: u8) -> Option<Shot> {
-        let apart = if self.segment == Segment::Syn { u32::from(hops) } else { 0 };
+        self.shot_numbered(hops, hops)
+    }
+
+    /// The segment that goes so many hops, with the numbers of the one that goes `like`.
+    pub(super) fn shot_numbered(&self, hops: u8, like: u8) -> Option<Shot> {
+        let apart = if self.segment == Segment::Syn { u32::from(like) } else { 0 };
         let draft = Draft {
             seq: self.seq.wrapping_add(apart),
             ack: self.ack,
@@ -220,6 +229,21 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N], ProbeError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| doing("asking for random bytes")(io::Error::other(error)))?;
     Ok(bytes)
+}
+
+fn bind(raw: &Socket, via: &Via) -> io::Result<()> {
+    match via {
+        Via::Interface(name) => raw.bind_device(Some(name.as_bytes())),
+        Via::Address(addr) => raw.bind(&SocketAddr::new(*addr, 0).into()),
+    }
+}
+
+/// That address of this host, with the scope of the target's: link-local ones have no meaning without.
+pub(super) fn local(source: IpAddr, target: SocketAddr) -> SocketAddr {
+    match (source, target) {
+        (IpAddr::V6(addr), SocketAddr::V6(target)) => SocketAddrV6::new(addr, 0, 0, target.scope_id()).into(),
+        (addr, _) => SocketAddr::new(addr, 0),
+    }
 }
 
 /// The address that the kernel would send from; nothing is sent to find it.

@@ -11,7 +11,7 @@ use crate::probe::Options;
 use crate::probe::finding::Finding;
 use crate::probe::judge::judge;
 use crate::probe::observed::{Observed, quoted};
-use crate::probe::stage::StageReport;
+use crate::probe::stage::{Outcome, Stage, StageReport};
 
 /// No wider than the tables of the lab.
 const TABLE_WIDTH: u16 = 104;
@@ -80,6 +80,12 @@ impl Report {
     }
 }
 
+impl Report {
+    fn tried(&self, wanted: Stage) -> bool {
+        self.stages.iter().any(|report| report.stage == wanted && report.result != Outcome::NotTried)
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new();
@@ -102,7 +108,8 @@ impl fmt::Display for Report {
             writeln!(f, "  remedy  {}", wrapped(finding.remedy))?;
         }
         let verdict = match self.verdict {
-            Verdict::Healthy if self.findings.is_empty() => "MPTCP passes unharmed",
+            Verdict::Healthy if self.findings.is_empty() && self.tried(Stage::Dss) => "MPTCP passes unharmed",
+            Verdict::Healthy if self.findings.is_empty() => "MPTCP passes unharmed as far as it was tried",
             Verdict::Healthy => "nothing on the path harms MPTCP",
             Verdict::Harmed => "the path harms MPTCP",
         };

@@ -4,6 +4,7 @@ use crate::clock;
 use crate::mptcp::option::{DataNumber, Dss};
 use crate::mptcp::{MptcpOption, Nonce, Token};
 use crate::probe::conversation::{ask_page, converse};
+use crate::probe::echo::echoes;
 use crate::probe::observed::Observed;
 use crate::probe::place::{self, Part};
 use crate::probe::questions::{Asked, Questions, Trace, random};
@@ -13,6 +14,9 @@ use crate::wire::Segment;
 
 /// Hop limits that hosts start at; what is left of one tells how far away they are, if both ways are equally long.
 const STARTS: [u8; 3] = [64, 128, 255];
+
+/// Each try takes four packets a hop; most succeed even where the answer takes no time at all.
+const ECHO_TRIES: usize = 3;
 
 /// Hops that are asked at once beyond where the target was supposed.
 const FURTHER: u8 = 4;
@@ -30,6 +34,18 @@ pub(super) fn survey(
     measure(questions, &reply, seen)?;
     match &fate {
         Fate::Answered(reply) if reply.agrees() => converse(questions, via, seen),
+        Fate::Answered(reply) if reply.mirrors() => {
+            trace_offer(questions, &offer, seen)?;
+            for _ in 0..ECHO_TRIES {
+                seen.echoes = echoes(questions, &seen.quoting())?;
+                if seen.echoes.values().any(|echoed| *echoed) {
+                    break;
+                }
+            }
+            let answer = questions.answer()?;
+            seen.answers = questions.trace(&answer, &seen.quoting())?;
+            Ok(())
+        }
         Fate::Answered(reply) if reply.segment == Segment::SynAck => {
             trace_offer(questions, &offer, seen)?;
             narrow(questions, seen)
@@ -88,7 +104,7 @@ fn trace_offer(questions: &mut Questions, offer: &Asked, seen: &mut Observed) ->
     Ok(())
 }
 
-/// The SYN/ACK came without MP_CAPABLE, or with one that is no server's.
+/// The SYN/ACK came without MP_CAPABLE: from which segments is it taken, and does the server speak it at all?
 fn narrow(questions: &mut Questions, seen: &mut Observed) -> Result<(), ProbeError> {
     let answer = questions.answer()?;
     let Some((place, _)) = place::changed(&seen.offers, Part::Options) else {

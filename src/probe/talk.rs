@@ -9,6 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::clock;
 use crate::probe::course::Course;
 use crate::probe::line::Line;
+use crate::probe::questions::local;
 use crate::probe::tap::{Seen, Sight};
 use crate::probe::{HOPS_MAX, ProbeError};
 use crate::wire::{Flow, Segment};
@@ -19,6 +20,9 @@ const WINDOW_BYTES: usize = 32 * 1024;
 /// How long the kernel may take to connect: a crafted SYN was answered before, so only a loss makes it take longer than a
 /// round trip, and the kernel sends it again after 1 s.
 const CONNECT_WAIT: Duration = Duration::from_millis(1500);
+
+/// Long enough for the kernel to send again what was lost, which it does from 200 ms on.
+const AGAIN_WAIT: Duration = Duration::from_secs(1);
 
 /// A read waits no longer for more: in between what was said is looked at.
 const READ_WAIT: Duration = Duration::from_millis(50);
@@ -47,7 +51,7 @@ impl Talk {
             .map_err(Unopened::NoMptcp)?;
         let mut opening = || {
             socket.set_recv_buffer_size(WINDOW_BYTES)?;
-            socket.bind(&SocketAddr::new(source, 0).into())?;
+            socket.bind(&local(source, target).into())?;
             let port = socket.local_addr()?.as_socket().map(|addr| addr.port());
             line.own(port.unwrap_or(0));
             socket.connect_timeout(&target.into(), CONNECT_WAIT)?;
@@ -68,7 +72,7 @@ impl Talk {
         if self.stream.write_all(text.as_bytes()).is_err() {
             return Ok(false);
         }
-        let (flow, wait) = (self.flow, line.wait());
+        let (flow, wait) = (self.flow, line.wait().max(AGAIN_WAIT));
         let before = line.sights().len();
         let heard = line.until(wait, |sights| {
             let since: Vec<_> =

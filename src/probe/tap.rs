@@ -62,7 +62,8 @@ impl Seen {
         !self.signals.list.is_empty()
     }
 
-    fn read(bytes: &[u8]) -> Option<Self> {
+    /// Reads an IP packet; `None` where it has no TCP header.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let packet = Packet::parse(bytes).ok()?;
         let hop_limit = match packet.flow.src.addr {
             IpAddr::V4(_) => bytes.get(8),

@@ -1,6 +1,6 @@
 //! What comes behind SYN and SYN/ACK.
 
-use crate::probe::course::Course;
+use crate::mptcp::ResetReason;
 use crate::probe::finding::{Finding, Kind};
 use crate::probe::judge::Judged;
 use crate::probe::judge::opening::reset_told;
@@ -67,31 +67,33 @@ pub(super) fn dss(seen: &Observed) -> Judged {
     if !course.keys_arrived() {
         return Judged::not_tried("the connection was plain TCP from its third segment on");
     }
-    if before.fell_back() && !before.failed {
-        return vanished(seen, before);
-    }
-    if course.failed {
+    if course.failed && (before.failed || !before.fell_back()) {
         return Judged::passed("until a checksum failed (MP_FAIL)");
     }
-    if course.fell_back() {
-        return vanished(seen, course);
-    }
-    if *stuck && course.reset.is_none() {
-        return Judged::new(Outcome::Dropped, "segments with DSS are not acknowledged any more")
+    if let Some((Place { by_hop: Some(by), .. }, _)) = place::changed(&seen.later, Part::Options) {
+        return Judged::new(Outcome::Removed, format!("hop {by} quotes our data without DSS"))
             .with(vanishing(seen));
     }
-    Judged::passed(format!(
-        "in all {} segments of the server behind the handshake, and in ours",
-        course.heard
-    ))
-}
-
-fn vanished(seen: &Observed, course: &Course) -> Judged {
-    let mut detail = format!("after {} segments of the server its options are gone", course.heard);
-    if let Some(reply) = &course.reset {
-        detail = format!("{detail}, then comes {}", reset_told(reply));
+    if course.fell_back() {
+        let detail = format!("after {} segments of the server its options are gone", course.heard);
+        return Judged::new(Outcome::Removed, detail).with(vanishing(seen));
     }
-    Judged::new(Outcome::Removed, detail).with(vanishing(seen))
+    match &course.reset {
+        Some(reply) if reply.tcprst.is_some_and(|tcprst| tcprst.reason == ResetReason::MIDDLEBOX) => {
+            Judged::new(Outcome::Reset, format!("then comes {}", reset_told(reply))).with(vanishing(seen))
+        }
+        None if *stuck && !course.ended => {
+            let detail = "segments with DSS are not acknowledged any more";
+            Judged::new(Outcome::Dropped, detail).with(vanishing(seen))
+        }
+        Some(_) | None => {
+            let until = if *stuck { ", until it hung up" } else { "" };
+            Judged::passed(format!(
+                "in all {} segments of the server behind the handshake{until}",
+                course.heard
+            ))
+        }
+    }
 }
 
 fn vanishing(seen: &Observed) -> Finding {
@@ -135,7 +137,9 @@ pub(super) fn add_addr(seen: &Observed) -> Judged {
         },
         Fate::Silent | Fate::Answered(_) => Judged::new(
             Outcome::Dropped,
-            format!("ours does not reach hop {hop}: a policy, if it is one, that harms nothing{came}"),
+            format!(
+                "ours does not reach hop {hop}{came}. Who drops them whole harms no connection, but paths go unused"
+            ),
         ),
     }
 }

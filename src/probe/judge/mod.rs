@@ -3,6 +3,10 @@
 mod opening;
 mod joining;
 mod later;
+#[cfg(test)]
+pub(super) mod samples;
+#[cfg(test)]
+mod tests;
 
 use crate::probe::finding::Finding;
 use crate::probe::observed::Observed;

@@ -10,11 +10,11 @@ use crate::wire::Segment;
 
 /// Only a target that answers plain TCP is probed at all.
 pub(super) fn tcp(seen: &Observed) -> Judged {
-    let routers = seen.quoting().len();
+    let quoting = seen.quoting().len();
     Judged::passed(match seen.distance {
-        Some(1) => "the target is the next hop".to_owned(),
-        Some(hops) => format!("the target is hop {hops}; {routers} of {} before it say so", hops - 1),
-        None => format!("{routers} hops quote; the target answers to none of our hop limits"),
+        Some(1) => "a plain SYN is answered; the target is the next hop".to_owned(),
+        Some(hops) => format!("a plain SYN is answered; the target is hop {hops}, {quoting} before it quote"),
+        None => format!("a plain SYN is answered; {quoting} hops quote, how far the target is stays unknown"),
     })
 }
 
@@ -60,9 +60,9 @@ fn mirrored(seen: &Observed) -> Judged {
     let before = |hop: u8| seen.distance.is_none_or(|distance| hop < distance);
     let by = seen.offers.iter().find(|(hop, fate)| before(**hop) && mirrors(fate)).map(|(&hop, _)| hop);
     let place = match (by, place::changed(&seen.answers, Part::Options)) {
-        (Some(hop), _) => Place { after_hop: Some(hop - 1), by_hop: Some(hop) },
+        (Some(hop), _) => Place { after_hop: Some(hop.saturating_sub(1)), by_hop: Some(hop) },
         (None, Some((place, _))) => place,
-        (None, None) => Place::UNKNOWN,
+        (None, None) => place::echoed(&seen.echoes),
     };
     let besides =
         if place == Place::UNKNOWN { "On the way back, at a hop that cannot be told from here" } else { "" };
