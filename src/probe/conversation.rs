@@ -80,10 +80,13 @@ pub(super) fn converse(
         }
     }
     let before = talk.course(&mut questions.line)?;
-    let keys = before.keys.filter(|_| before.keys_arrived() && !before.fell_back() && !stuck);
+    let alive = before.keys_arrived() && before.is_alive() && !before.fell_back() && !stuck;
+    let keys = before.keys.filter(|_| alive);
     seen.talk = Talked::Took(Box::new(Took { before: before.clone(), course: before, stuck }));
     if let Some(keys) = keys {
-        seen.join = Some(join(questions, via, keys, seen)?);
+        let mut joining = join(questions, via, keys, seen)?;
+        joining.alive = talk.course(&mut questions.line)?.is_alive();
+        seen.join = Some(joining);
         announce(questions, talk.flow, keys, seen)?;
     }
     finish(questions, &mut talk, seen)?;
@@ -153,8 +156,15 @@ fn join_from(
     let proven =
         matches!(&fate, Fate::Answered(reply) if proves(reply, theirs, JoinSide { key: ours, nonce }));
     let via = via.map(ToString::to_string);
-    let mut joining =
-        Joining { via, fate, proven, control: None, trace: Default::default(), plain: Default::default() };
+    let mut joining = Joining {
+        via,
+        fate,
+        alive: true,
+        proven,
+        control: None,
+        trace: Default::default(),
+        plain: Default::default(),
+    };
     if proven {
         return Ok(joining);
     }

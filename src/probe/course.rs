@@ -57,6 +57,11 @@ impl Course {
         self.heard > 0
     }
 
+    /// Whether the other side is still there.
+    pub(super) const fn is_alive(&self) -> bool {
+        !self.ended && self.reset.is_none()
+    }
+
     /// Whether MPTCP ended in the midst of it.
     pub(super) const fn fell_back(&self) -> bool {
         self.keys_arrived() && (self.mute >= MUTE_MIN || self.given_up)

@@ -72,6 +72,8 @@ pub(super) struct Joining {
     pub(super) via: Option<String>,
     /// What became of it.
     pub(super) fate: Fate,
+    /// The connection was still there afterwards.
+    pub(super) alive: bool,
     /// The answer proves that the server has both keys.
     pub(super) proven: bool,
     /// A plain SYN by the same way, where nobody answered.

@@ -30,6 +30,9 @@ pub(super) fn join(seen: &Observed) -> Judged {
             let place = place::refused_by(quoted, &joining.plain);
             Judged::new(Outcome::Dropped, detail).with(Finding::new(Kind::DropsJoins, place, ""))
         }
+        Fate::Answered(_) if !joining.proven && !joining.alive => {
+            Judged::not_tried("the server hung up before it could be joined")
+        }
         Fate::Answered(reply) if reply.segment == Segment::Rst => reset(seen, joining, reply),
         Fate::Answered(reply) => answered(joining, reply, &by),
     }

@@ -71,7 +71,7 @@ pub(super) fn took(course: Course, stuck: bool) -> Talked {
 pub(super) fn joining(fate: Fate) -> Joining {
     let control = Some(answered(Segment::SynAck));
     let plain = path().plain;
-    Joining { via: None, fate, proven: false, control, trace: Trace::new(), plain }
+    Joining { via: None, fate, alive: true, proven: false, control, trace: Trace::new(), plain }
 }
 
 pub(super) fn join_answer() -> Reply {

@@ -168,6 +168,8 @@ fn joins_are_dropped_refused_or_answered_by_a_stranger() {
     let (findings, results) = told(&with(refused));
     assert_eq!((findings.as_str(), results[3]), ("refuses-joins(0,4)", Outcome::Refused));
     assert_eq!(found(&with(joining(answered(Segment::Rst)))), "drops-joins(0,4)");
+    let hung_up = Joining { alive: false, ..joining(Fate::Answered(reset(ResetReason::MPTCP_ERROR))) };
+    assert_eq!(found(&with(hung_up)), "", "a server that hung up does not know the token any more");
     assert_eq!(found(&with(joining(answered(Segment::SynAck)))), "drops-joins(?,?)");
     assert_eq!(told(&with(joining(Fate::Answered(join_answer())))).1[3], Outcome::Changed);
 }
