@@ -30,27 +30,21 @@ pub(super) fn survey(
     let reply = knock(questions)?;
     let offer = questions.offer()?;
     let [fate] = questions.ask([&offer])?;
-    seen.offer = Some(fate.clone());
+    seen.offer = Some(fate);
     measure(questions, &reply, seen)?;
-    match &fate {
-        Fate::Answered(reply) if reply.agrees() => converse(questions, via, seen),
-        Fate::Answered(reply) if reply.mirrors() => {
-            trace_offer(questions, &offer, seen)?;
-            for _ in 0..ECHO_TRIES {
-                seen.echoes = echoes(questions, &seen.quoting())?;
-                if seen.echoes.values().any(|echoed| *echoed) {
-                    break;
-                }
-            }
-            let answer = questions.answer()?;
-            seen.answers = questions.trace(&answer, &seen.quoting())?;
-            Ok(())
-        }
-        Fate::Answered(reply) if reply.segment == Segment::SynAck => {
-            trace_offer(questions, &offer, seen)?;
-            narrow(questions, seen)
-        }
-        Fate::Answered(_) | Fate::Quoted(_) | Fate::Silent => trace_offer(questions, &offer, seen),
+    if !matches!(&seen.offer, Some(Fate::Answered(reply)) if reply.agrees()) {
+        seen.offers = questions.trace(&offer, &seen.quoting())?;
+    }
+    if seen.offer == Some(Fate::Silent) && reaches_all(&seen.offers, &seen.quoting()) {
+        // No router loses it: bad luck may have.
+        let [fate] = questions.ask([&offer])?;
+        seen.offer = Some(fate);
+    }
+    match &seen.offer {
+        Some(Fate::Answered(reply)) if reply.agrees() => converse(questions, via, seen),
+        Some(Fate::Answered(reply)) if reply.mirrors() => who_mirrors(questions, seen),
+        Some(Fate::Answered(reply)) if reply.segment == Segment::SynAck => narrow(questions, seen),
+        Some(Fate::Answered(_) | Fate::Quoted(_) | Fate::Silent) | None => Ok(()),
     }
 }
 
@@ -99,8 +93,21 @@ pub(super) fn distance(
     }
 }
 
-fn trace_offer(questions: &mut Questions, offer: &Asked, seen: &mut Observed) -> Result<(), ProbeError> {
-    seen.offers = questions.trace(offer, &seen.quoting())?;
+/// Whether all hops that quote quoted that, too.
+pub(super) fn reaches_all(trace: &Trace, hops: &[u8]) -> bool {
+    hops.iter().all(|hop| matches!(trace.get(hop), Some(Fate::Quoted(_))))
+}
+
+/// The SYN/ACK has our own option: whose doing is that?
+fn who_mirrors(questions: &mut Questions, seen: &mut Observed) -> Result<(), ProbeError> {
+    for _ in 0..ECHO_TRIES {
+        seen.echoes = echoes(questions, &seen.quoting())?;
+        if seen.echoes.values().any(|echoed| *echoed) {
+            return Ok(());
+        }
+    }
+    let answer = questions.answer()?;
+    seen.answers = questions.trace(&answer, &seen.quoting())?;
     Ok(())
 }
 

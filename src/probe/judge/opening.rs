@@ -84,8 +84,13 @@ fn taken_out(seen: &Observed, place: Place, kept: Kept) -> Judged {
             "Of two options the second one gets through",
         ));
     }
+    let answer_passes = place::whole_until(&seen.answers, Part::Options).is_some();
     match (gone(&seen.answers), gone(&seen.later)) {
         (Some(_), Some(_)) => judged.with(Finding::new(Kind::StripsAll, place, "")),
+        // A firewall that keeps state drops a SYN/ACK to nothing.
+        (None, Some(_)) if !answer_passes => {
+            judged.with(Finding::new(Kind::StripsAll, place, "Of SYN/ACKs it cannot be told"))
+        }
         (Some((back, _)), None) => {
             let judged = judged.with(Finding::new(Kind::StripsSyn, place, ""));
             judged.with(Finding::new(Kind::StripsSynAck, back, ""))
@@ -132,7 +137,7 @@ fn unanswered(seen: &Observed) -> Judged {
 
 fn no_mptcp(seen: &Observed, until: Option<u8>) -> Finding {
     let answers = matches!(&seen.stranger, Some(Fate::Answered(reply)) if reply.segment == Segment::SynAck);
-    let last = until.is_some() && until == seen.last_hop();
+    let last = until.zip(seen.distance).is_some_and(|(until, distance)| until + 1 == distance);
     let besides = match (last, answers) {
         (true, true) => {
             "As good as sure: the option reaches the last hop before it, and it answers a MP_JOIN to no connection by a plain SYN/ACK"

@@ -77,6 +77,8 @@ fn what_is_stripped_is_told_by_the_segments_that_lose_it() {
     assert_eq!(found(&seen), "strips-syn(2,3)");
     let seen = Observed { answers: at(Kept::Gone), later: at(Kept::Gone), ..stripped() };
     assert_eq!(found(&seen), "strips-all(2,3)");
+    let seen = Observed { answers: Trace::from([(3, Fate::Silent)]), later: at(Kept::Gone), ..stripped() };
+    assert_eq!(found(&seen), "strips-all(2,3)");
     let seen = Observed { answers: at(Kept::Gone), later: at(Kept::Whole), ..stripped() };
     assert_eq!(found(&seen), "strips-syn(2,3) strips-syn-ack(0,3)");
     let seen = Observed { decoys: at(Kept::FirstGone), answers: at(Kept::Gone), ..stripped() };
@@ -86,6 +88,9 @@ fn what_is_stripped_is_told_by_the_segments_that_lose_it() {
 #[test]
 fn a_bare_syn_ack_is_the_servers_or_a_boxes() {
     assert_eq!(found(&unanswered()), "no-mptcp(?,?)");
+    let near = trace([quoted(Kept::Whole), quoted(Kept::Whole)]);
+    let (_, findings) = judge(&Observed { offers: near, ..unanswered() });
+    assert!(findings[0].means.contains("Not sure"), "hop 3 does not quote: {findings:?}");
     let seen = Observed { stranger: Some(answered(Segment::SynAck)), ..unanswered() };
     assert_eq!(found(&seen), "no-mptcp(?,?)");
     let seen = Observed { stranger: Some(answered(Segment::Rst)), ..unanswered() };
