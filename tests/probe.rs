@@ -202,6 +202,16 @@ fn a_box_that_drops_syns_is_found_and_this_host_keeps_its_mptcp() {
     let sent = names.split(' ').zip(values.split(' ')).find(|(name, _)| *name == "MPCapableSYNTX");
     assert_eq!(sent, Some(("MPCapableSYNTX", "0")), "the kernel sent none");
 
+    for (_, report) in world.told(PAGE, [&["--packets-max", "6"], &["--packets-max", "6"]]) {
+        assert_eq!(report.pointer("/findings/0/box"), Some(&"drops-syn".into()), "{report}");
+        assert_eq!(
+            report.pointer("/findings/0/by_hop"),
+            Some(&Value::Null),
+            "nothing was left to find it: {report}"
+        );
+        assert!(report["packets"].as_u64().unwrap() <= 6, "{report}");
+    }
+
     let mut probing = world.probe(&["10.0.3.2:8080"]).stderr(Stdio::piped()).spawn().unwrap();
     wait(Duration::from_millis(500));
     let since = clock::now();

@@ -19,8 +19,8 @@ use crate::probe::{self, Limits, Options, Verdict, Via};
 /// hop limits: each router quotes it as it arrived there, which shows between which two hops the box is.
 ///
 /// A SYN with MP_CAPABLE is crafted first, and this host's own MPTCP is only tried once it was answered: the host never
-/// turns MPTCP off for the probe's sake. Nothing of this host is changed. What is sent is bounded in number and time, and
-/// little where all is well. Where `mpgate checkme` answers, it also tells what arrived in its SYN.
+/// turns MPTCP off for the probe's sake. Nothing of this host is changed. It sends few packets, some 60 where all is well, and
+/// --packets-max and --timeout bound them. Where `mpgate checkme` answers, it also tells what arrived in its SYN.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {

@@ -1,9 +1,9 @@
 //! A real connection by MPTCP, in lines that a web server waits for to the end: what the path does to it is seen as it goes.
 
-use crate::mptcp::hmac::JoinSide;
 use std::time::Duration;
 
 use crate::clock;
+use crate::mptcp::hmac::JoinSide;
 use crate::mptcp::option::{AddAddr, Announced, Join, Proof};
 use crate::mptcp::{Key, MptcpOption, Nonce, Subtype, Version, hmac};
 use crate::probe::observed::{Joining, Observed, Talked, Took, quoting};
@@ -11,41 +11,15 @@ use crate::probe::page::Page;
 use crate::probe::place::{self, Part};
 use crate::probe::questions::{Questions, random};
 use crate::probe::shot::Fate;
+use crate::probe::speech::{PORT_LINE, Speech};
 use crate::probe::survey::{distance, reaches_all};
 use crate::probe::talk::{Talk, Unopened, newest};
 use crate::probe::tap::Seen;
 use crate::probe::{ProbeError, Via};
 use crate::wire::{Flow, Segment};
 
-/// The beginning of a request for a page. Boxes that take a flow over once it carries data do so within some ten or twenty
-/// packets: each line is a segment, and brings an acknowledgment.
-const LINES: [&str; 16] = [
-    "GET / HTTP/1.0\r\n",
-    "User-Agent: mpgate-probe\r\n",
-    "Accept: application/json\r\n",
-    "X-Probe-1: MPTCP on its way?\r\n",
-    "X-Probe-2: MPTCP on its way?\r\n",
-    "X-Probe-3: MPTCP on its way?\r\n",
-    "X-Probe-4: MPTCP on its way?\r\n",
-    "X-Probe-5: MPTCP on its way?\r\n",
-    "X-Probe-6: MPTCP on its way?\r\n",
-    "X-Probe-7: MPTCP on its way?\r\n",
-    "X-Probe-8: MPTCP on its way?\r\n",
-    "X-Probe-9: MPTCP on its way?\r\n",
-    "X-Probe-10: MPTCP on its way?\r\n",
-    "X-Probe-11: MPTCP on its way?\r\n",
-    "X-Probe-12: MPTCP on its way?\r\n",
-    "X-Probe-13: MPTCP on its way?\r\n",
-];
-
-/// Each line takes a round trip; a satellite's are 600 ms.
-const LINES_TIME_MAX: Duration = Duration::from_secs(3);
-
-/// What gateways for FTP look for; in a request it is a header that nobody knows.
-const PORT_LINE: &str = "X-Lines: \r\n PORT 10,0,1,2,4,1\r\n";
-const PORT: &[u8] = b"PORT 10,0,1,2,4,1";
-
-const LAST_LINE: &str = "Connection: close\r\n\r\n";
+/// Each piece takes a round trip; a satellite's are 600 ms.
+const PIECES_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// What is taken of an answer: enough for boxes that count packets, little next to any page.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
@@ -67,6 +41,8 @@ pub(super) fn converse(
     via: Option<&Via>,
     seen: &mut Observed,
 ) -> Result<(), ProbeError> {
+    questions.line.afford()?;
+    let speech = Speech::for_port(questions.target.port())?;
     let mut talk = match Talk::open(&mut questions.line, questions.source, questions.target) {
         Ok(talk) => talk,
         Err(Unopened::NoMptcp(error)) => {
@@ -80,9 +56,9 @@ pub(super) fn converse(
     };
     let mut stuck = false;
     let since = clock::now();
-    for line in LINES {
-        stuck = !talk.say(&mut questions.line, line)?;
-        if stuck || clock::now().since(since) > LINES_TIME_MAX {
+    for piece in &speech.pieces {
+        stuck = !talk.say(&mut questions.line, piece)?;
+        if stuck || clock::now().since(since) > PIECES_TIME_MAX {
             break;
         }
     }
@@ -96,16 +72,23 @@ pub(super) fn converse(
         seen.join = Some(joining);
         announce(questions, talk.flow, keys, seen)?;
     }
-    finish(questions, &mut talk, seen)?;
+    finish(questions, &mut talk, speech.end, seen)?;
     locate(questions, talk.flow, seen)
 }
 
 /// Says the rest, and takes what comes.
-fn finish(questions: &mut Questions, talk: &mut Talk, seen: &mut Observed) -> Result<(), ProbeError> {
+fn finish(
+    questions: &mut Questions,
+    talk: &mut Talk,
+    end: Option<&[u8]>,
+    seen: &mut Observed,
+) -> Result<(), ProbeError> {
     let Talked::Took(took) = &mut seen.talk else { return Ok(()) };
     let wait = questions.line.wait();
     took.stuck = took.stuck || !talk.say(&mut questions.line, PORT_LINE)?;
-    if !took.stuck && talk.say(&mut questions.line, LAST_LINE)? {
+    if let Some(end) = end.filter(|_| !took.stuck)
+        && talk.say(&mut questions.line, end)?
+    {
         seen.page = Page::read(&talk.listen(ANSWER_BYTES_MAX, wait));
     }
     took.course = talk.course(&mut questions.line)?;
@@ -119,7 +102,7 @@ fn locate(questions: &mut Questions, flow: Flow, seen: &mut Observed) -> Result<
     let mut vanished = course.fell_back() || !course.keys_arrived() || ended_early;
     let said =
         |is: &dyn Fn(&Seen) -> bool| newest(questions.line.sights(), flow, is).map(|seen| seen.bytes.clone());
-    let line = said(&|seen: &Seen| seen.bytes.windows(PORT.len()).any(|window| window == PORT));
+    let line = said(&|seen: &Seen| seen.bytes.ends_with(PORT_LINE));
     let mapped = said(&|seen: &Seen| seen.payload_len > 0 && seen.has(Subtype::Dss));
     let mapped = mapped.or_else(|| said(&|seen: &Seen| seen.speaks()));
     if let (Some(line), Some(last)) = (line, seen.last_hop()) {
@@ -241,9 +224,7 @@ pub(super) fn ask_page(
 ) -> Result<Option<Standing>, ProbeError> {
     let opened = Talk::open(&mut questions.line, questions.source, questions.target);
     let Ok(mut talk) = opened else { return Ok(None) };
-    let [first, ..] = LINES;
-    let request = format!("{first}Accept: application/json\r\n{LAST_LINE}");
-    talk.say(&mut questions.line, &request)?;
+    talk.say(&mut questions.line, &Speech::request())?;
     let wait = questions.line.wait();
     seen.page = Page::read(&talk.listen(ANSWER_BYTES_MAX, wait));
     talk.course(&mut questions.line)?;

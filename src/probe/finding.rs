@@ -98,7 +98,7 @@ impl Kind {
                  \"connection refused\""
             }
             Self::StripsAll => {
-                "all options of MPTCP are taken out: connections are plain TCP, and work as such"
+                "All options of MPTCP are taken out: connections are plain TCP, and work as such"
             }
             Self::StripsSyn => {
                 "MP_CAPABLE is taken out of the SYN: connections are plain TCP, and work as such"
@@ -107,15 +107,15 @@ impl Kind {
                 "MP_CAPABLE is taken out of the SYN/ACK: connections are plain TCP, and the server learns of it late"
             }
             Self::StripsLater => {
-                "connections open as MPTCP, then its options vanish: with one subflow they fall back to plain TCP, with more \
+                "Connections open as MPTCP, then its options vanish: with one subflow they fall back to plain TCP, with more \
                  they break"
             }
             Self::ResetsFirst => {
-                "the first option 30 of a segment is blanked and others are left (nftables' `reset tcp option` does so): \
+                "The first option 30 of a segment is blanked and others are left (nftables' `reset tcp option` does so): \
                  connections are plain TCP, and DSS behind another option gets through"
             }
             Self::Mirrors => {
-                "the SYN/ACK brings our own MP_CAPABLE back, which no server does: Linux goes on as plain TCP, and what \
+                "The SYN/ACK brings our own MP_CAPABLE back, which no server does: Linux goes on as plain TCP, and what \
                  believes the answer breaks"
             }
             Self::DropsJoins => {
@@ -123,14 +123,14 @@ impl Kind {
                  six SYNs in vain"
             }
             Self::RewritesPayload => {
-                "data is changed on its way, as gateways for FTP or SIP do: where DSS checksums are on, MPTCP resets the \
+                "Data is changed on its way, as gateways for FTP or SIP do: where DSS checksums are on, MPTCP resets the \
                  subflow or falls back to plain TCP (MP_FAIL); where they are off, the application reads other data"
             }
             Self::RefusesJoins => {
-                "further subflows are refused by a RST that says why (MP_TCPRST): somebody's policy or limit, done as MPTCP \
+                "Further subflows are refused by a RST that says why (MP_TCPRST): somebody's policy or limit, done as MPTCP \
                  has it. Connections are MPTCP over one path"
             }
-            Self::NoMptcp => "the server does not speak MPTCP",
+            Self::NoMptcp => "The server does not speak MPTCP",
         }
     }
 
@@ -138,40 +138,40 @@ impl Kind {
     const fn remedy(self) -> &'static str {
         match self {
             Self::DropsSyn => {
-                "have that box let TCP option 30 pass in SYNs (or strip it there: then no connection is late); until then \
+                "Have that box let TCP option 30 pass in SYNs (or strip it there: then no connection is late); until then \
                  `sysctl net.mptcp.enabled=0` or no MPTCP on this path"
             }
             Self::ResetsSyn => {
-                "have that box let TCP option 30 pass in SYNs, or strip it there: then connections open as plain TCP"
+                "Have that box let TCP option 30 pass in SYNs, or strip it there: then connections open as plain TCP"
             }
             Self::StripsAll | Self::StripsSyn | Self::ResetsFirst => {
-                "have that box let TCP option 30 pass in all segments (\"TCP normalisation\", \"unknown options\"); if plain \
+                "Have that box let TCP option 30 pass in all segments (\"TCP normalisation\", \"unknown options\"); if plain \
                  TCP is what is wanted, all is well"
             }
             Self::StripsSynAck => {
-                "have that box let TCP option 30 pass in all segments, or strip it from the SYN; to find its hop on the way \
+                "Have that box let TCP option 30 pass in all segments, or strip it from the SYN; to find its hop on the way \
                  back, run this probe from the server's side"
             }
             Self::StripsLater => {
-                "have that box let TCP option 30 pass in all segments, or strip it from the SYN, where it does no harm; look \
+                "Have that box let TCP option 30 pass in all segments, or strip it from the SYN, where it does no harm; look \
                  for inspection or offload that takes a flow over once it carries data"
             }
             Self::Mirrors => {
-                "have that box answer without option 30, or let it pass; to find its hop on the way back, run this probe \
+                "Have that box answer without option 30, or let it pass; to find its hop on the way back, run this probe \
                  from the server's side"
             }
             Self::DropsJoins => {
-                "have that box let SYNs with MP_JOIN pass, or refuse them by RST with MP_TCPRST 0x03, which costs one SYN \
+                "Have that box let SYNs with MP_JOIN pass, or refuse them by RST with MP_TCPRST 0x03, which costs one SYN \
                  (mpgate does both)"
             }
             Self::RewritesPayload => {
-                "turn the application gateway (ALG, \"inspection\", conntrack helper) off for this port, or encrypt the data"
+                "Turn the application gateway (ALG, \"inspection\", conntrack helper) off for this port, or encrypt the data"
             }
             Self::RefusesJoins => {
-                "nothing, if that is what is wanted; else ask who runs the gate, or raise the server's limit (`ip mptcp limits`)"
+                "Nothing, if that is what is wanted; else ask who runs the gate, or raise the server's limit (`ip mptcp limits`)"
             }
             Self::NoMptcp => {
-                "run the server's program by `mptcpize run`, or with its own switch for MPTCP, on a host with \
+                "Run the server's program by `mptcpize run`, or with its own switch for MPTCP, on a host with \
                  net.mptcp.enabled=1"
             }
         }

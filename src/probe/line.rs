@@ -117,11 +117,15 @@ impl Line {
         }
     }
 
+    /// Whether one more packet may be sent.
+    pub(super) fn afford(&self) -> Result<(), ProbeError> {
+        let most = self.limits.packets;
+        if self.packets() < most { Ok(()) } else { Err(ProbeError::Packets(most)) }
+    }
+
     /// Sends a shot.
     pub(super) fn send(&mut self, shot: &Shot) -> Result<(), ProbeError> {
-        if self.packets() >= self.limits.packets {
-            return Err(ProbeError::Packets(self.limits.packets));
-        }
+        self.afford()?;
         self.sent += 1;
         match self.raw.send_to(&shot.bytes, &self.to) {
             Ok(_) => Ok(()),

@@ -12,6 +12,7 @@ mod tap;
 mod shot;
 mod line;
 mod questions;
+mod speech;
 mod talk;
 mod course;
 mod page;

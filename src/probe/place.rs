@@ -58,6 +58,9 @@ pub(super) fn whole_until(trace: &Trace, part: Part) -> Option<u8> {
 
 /// Where segments vanish that others, of `plain`, are not lost to.
 pub(super) fn lost(trace: &Trace, plain: &Trace) -> Place {
+    if trace.is_empty() {
+        return Place::UNKNOWN;
+    }
     let after = trace.iter().rev().find(|(_, fate)| **fate != Fate::Silent).map_or(0, |(&hop, _)| hop);
     let by = plain.iter().find(|(hop, fate)| **hop > after && **fate != Fate::Silent).map(|(&hop, _)| hop);
     Place { after_hop: Some(after), by_hop: by }
@@ -66,6 +69,9 @@ pub(super) fn lost(trace: &Trace, plain: &Trace) -> Place {
 /// Where a segment is answered by a RST; `distance` is where the target is, which sends one too.
 pub(super) fn reset(trace: &Trace, distance: Option<u8>) -> Place {
     let resets = |fate: &Fate| matches!(fate, Fate::Answered(reply) if reply.segment == Segment::Rst);
+    if trace.is_empty() {
+        return Place::UNKNOWN;
+    }
     let by = trace.iter().find(|(_, fate)| resets(fate)).map(|(&hop, _)| hop).or(distance);
     let after = trace
         .iter()
@@ -122,6 +128,7 @@ mod tests {
         assert_eq!(lost(&trace([whole(), whole()]), &plain), place(2, 4));
         assert_eq!(lost(&trace([whole(), whole(), Silent, Silent]), &plain), place(2, 4));
         assert_eq!(lost(&trace([Silent, Silent]), &plain), place(0, 1));
+        assert_eq!(lost(&Trace::new(), &plain), Place::UNKNOWN, "nothing was sent");
         assert_eq!(lost(&trace([whole(), whole(), Silent, whole()]), &plain), place(4, 5));
     }
 

@@ -68,8 +68,9 @@ impl Talk {
     }
 
     /// Sends `text`, and waits until its arrival is acknowledged; false where the other side has hung up, or is silent.
-    pub(super) fn say(&mut self, line: &mut Line, text: &str) -> Result<bool, ProbeError> {
-        if self.stream.write_all(text.as_bytes()).is_err() {
+    pub(super) fn say(&mut self, line: &mut Line, text: &[u8]) -> Result<bool, ProbeError> {
+        line.afford()?;
+        if self.stream.write_all(text).is_err() {
             return Ok(false);
         }
         let (flow, wait) = (self.flow, line.wait().max(AGAIN_WAIT));

@@ -10,10 +10,15 @@ use crate::probe::questions::Trace;
 use crate::probe::shot::{Fate, Kept};
 use crate::probe::stage::Outcome;
 
-/// Why there was no MPTCP connection on which anything else could be tried; `None` where there was one.
+/// A stage that needs an MPTCP connection; `None` where there was one.
 pub(super) fn no_connection(seen: &Observed) -> Option<Judged> {
+    no_connection_because(seen).map(|_told_above| Judged::not_tried("see third_ack"))
+}
+
+/// Why there was no MPTCP connection on which anything else could be tried; `None` where there was one.
+fn no_connection_because(seen: &Observed) -> Option<String> {
     let agreed = matches!(&seen.offer, Some(Fate::Answered(reply)) if reply.agrees());
-    let why = match &seen.talk {
+    Some(match &seen.talk {
         Talked::NoKernel(error) => {
             format!("this host makes no MPTCP sockets ({error}): `sysctl net.mptcp.enabled=1`")
         }
@@ -31,13 +36,12 @@ pub(super) fn no_connection(seen: &Observed) -> Option<Judged> {
                 "of two SYN/ACKs one had no MP_CAPABLE: several paths, or several servers".to_owned()
             }
         },
-    };
-    Some(Judged::not_tried(why))
+    })
 }
 
 pub(super) fn third_ack(seen: &Observed) -> Judged {
-    if let Some(judged) = no_connection(seen) {
-        return judged;
+    if let Some(why) = no_connection_because(seen) {
+        return Judged::not_tried(why);
     }
     let Some(course) = seen.talk.course() else { return Judged::not_tried("") };
     if course.keys_arrived() {

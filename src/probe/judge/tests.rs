@@ -169,10 +169,10 @@ fn joins_are_dropped_refused_or_answered_by_a_stranger() {
     assert_eq!(found(&with(lost)), "drops-joins(2,3)");
     let unreachable = Joining { control: Some(Fate::Silent), ..joining(Fate::Silent) };
     assert_eq!(found(&with(unreachable)), "", "nothing gets through by that way");
-    let refused = joining(Fate::Answered(reset(ResetReason::PROHIBITED)));
-    let (findings, results) = told(&with(refused));
-    assert_eq!((findings.as_str(), results[3]), ("refuses-joins(0,4)", Outcome::Refused));
-    assert_eq!(found(&with(joining(answered(Segment::Rst)))), "drops-joins(0,4)");
+    let by_the_server = |reply| Joining { trace: whole(), ..joining(Fate::Answered(reply)) };
+    let (findings, results) = told(&with(by_the_server(reset(ResetReason::PROHIBITED))));
+    assert_eq!((findings.as_str(), results[3]), ("refuses-joins(3,4)", Outcome::Refused));
+    assert_eq!(found(&with(by_the_server(reply(Segment::Rst, None)))), "drops-joins(3,4)");
     let hung_up = Joining { alive: false, ..joining(Fate::Answered(reset(ResetReason::MPTCP_ERROR))) };
     assert_eq!(found(&with(hung_up)), "", "a server that hung up does not know the token any more");
     assert_eq!(found(&with(joining(answered(Segment::SynAck)))), "drops-joins(?,?)");
