@@ -48,6 +48,23 @@ impl Family {
         }
     }
 
+    /// One of the lab's networks, as routes name it.
+    pub(super) fn network(self, network: u8) -> String {
+        let bits = match self {
+            Self::Ipv4 => 24,
+            Self::Ipv6 => 64,
+        };
+        format!("{}/{bits}", self.addr(network, 0))
+    }
+
+    /// The first proxy of the shipped rules (RFC 5737, RFC 3849).
+    pub(super) const fn proxy_addr(self) -> IpAddr {
+        match self {
+            Self::Ipv4 => IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)),
+            Self::Ipv6 => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 0x10)),
+        }
+    }
+
     /// One that the public internet would route, were it not for documentation (RFC 5737, RFC 3849).
     pub(super) const fn public_addr(self) -> IpAddr {
         match self {

@@ -42,6 +42,9 @@ pub(super) const fn laptop_links(mbit: u32) -> Links {
 
 /// The number of the server's network.
 pub(super) const SERVER_NETWORK: u8 = 3;
+/// Those before and behind the middle router, where it has neighbours; the proxy's scene uses 4.
+const BEFORE_NETWORK: u8 = 5;
+const BEHIND_NETWORK: u8 = 6;
 
 /// Host number of the router in each network.
 pub(super) const ROUTER: u8 = 1;
@@ -50,7 +53,7 @@ pub(super) const GUEST: u8 = 2;
 /// Host number of one more address of theirs.
 const GUEST_TOO: u8 = 3;
 
-/// Three namespaces and what connects them; they go when this value does.
+/// The hosts' namespaces and what connects them; they go when this value does.
 #[derive(Debug)]
 pub(super) struct World {
     /// Which IP version its addresses have.
@@ -63,26 +66,77 @@ pub(super) struct World {
     pub(super) router: Netns,
     /// Has one link without a limit.
     pub(super) server: Netns,
+    /// The routers around that one, where it is a hop by itself.
+    neighbours: Option<Neighbours>,
+}
+
+/// What stands between the middle router and the hosts: each packet passes three hops, so that one can be told from
+/// the others.
+#[derive(Debug)]
+struct Neighbours {
+    /// Has the client's links.
+    near: Netns,
+    /// Has the server's.
+    far: Netns,
 }
 
 impl World {
     /// Builds it; half of one is taken down again.
     pub(super) fn build(family: Family, links: Links) -> Result<Self, LabError> {
-        let world =
-            Self { family, links, client: namespace('c')?, router: namespace('r')?, server: namespace('s')? };
-        for host in [&world.client, &world.router, &world.server] {
+        Self::around(family, links, namespace('r')?, None)
+    }
+
+    /// Builds one in which the middle router has another one before and one behind it. Its own interfaces are `lan` and
+    /// `wan`.
+    pub(super) fn build_with_neighbours(family: Family, links: Links) -> Result<Self, LabError> {
+        let neighbours = Neighbours { near: namespace('n')?, far: namespace('f')? };
+        Self::around(family, links, namespace('b')?, Some(neighbours))
+    }
+
+    fn around(
+        family: Family,
+        links: Links,
+        router: Netns,
+        neighbours: Option<Neighbours>,
+    ) -> Result<Self, LabError> {
+        let (client, server) = (namespace('c')?, namespace('s')?);
+        let world = Self { family, links, client, router, server, neighbours };
+        for host in [&world.client, &world.server] {
             settle(host)?;
         }
-        world.router.set("ipv4/ip_forward", "1")?;
-        world.router.set("ipv6/conf/all/forwarding", "1")?;
-        world.ip(&world.router, &world.router_lines())?;
+        for router in world.routers() {
+            settle(router)?;
+            router.set("ipv4/ip_forward", "1")?;
+            router.set("ipv6/conf/all/forwarding", "1")?;
+        }
+        world.ip(world.near(), &world.near_lines())?;
+        world.ip(world.far(), &world.far_lines())?;
+        world.join_neighbours()?;
         world.ip(&world.client, &world.client_lines())?;
         world.ip(&world.server, &world.server_lines())?;
         for link in links {
             limit(&world.client, link.name, link.mbit)?;
-            limit(&world.router, link.router_end, link.mbit)?;
+            limit(world.near(), link.router_end, link.mbit)?;
         }
         Ok(world)
+    }
+
+    /// The router that has the client's links.
+    pub(super) fn near(&self) -> &Netns {
+        self.neighbours.as_ref().map_or(&self.router, |around| &around.near)
+    }
+
+    /// The router that has the server's link.
+    pub(super) fn far(&self) -> &Netns {
+        self.neighbours.as_ref().map_or(&self.router, |around| &around.far)
+    }
+
+    /// As a packet from the client meets them.
+    pub(super) fn routers(&self) -> Vec<&Netns> {
+        match &self.neighbours {
+            Some(Neighbours { near, far }) => vec![near, &self.router, far],
+            None => vec![&self.router],
+        }
     }
 
     /// Where the server listens.
@@ -115,8 +169,15 @@ impl World {
         self.announce(self.family.public_addr())
     }
 
+    /// Gives the server one more address, which is in none of the lab's networks.
+    pub(super) fn add_server_addr(&self, addr: IpAddr) -> Result<(), LabError> {
+        let via = self.family.addr(SERVER_NETWORK, GUEST);
+        self.ip(self.far(), &format!("route add {addr} via {via} dev to-server\n"))?;
+        self.ip(&self.server, &format!("address add {addr} dev lo\n"))
+    }
+
     fn announce(&self, addr: IpAddr) -> Result<IpAddr, LabError> {
-        self.ip(&self.router, &format!("route add {addr} dev to-server\n"))?;
+        self.ip(self.far(), &format!("route add {addr} dev to-server\n"))?;
         let mut lines = self.family.add_addr(addr, "uplink");
         lines += &format!("mptcp endpoint add {addr} dev uplink signal\n");
         self.ip(&self.server, &lines)?;
@@ -128,15 +189,44 @@ impl World {
         namespace.tool("ip", &[self.family.flag(), "-batch", "-"], lines).map(drop)
     }
 
-    fn router_lines(&self) -> String {
-        let (client, server) = (&self.client.name, &self.server.name);
+    fn near_lines(&self) -> String {
+        let client = &self.client.name;
         let mut lines = String::from("link set lo up\n");
         for Link { name, router_end, network, .. } in self.links {
             lines += &format!("link add {router_end} type veth peer name {name} netns {client}\n");
             lines += &self.family.add_addr(self.family.addr(network, ROUTER), router_end);
         }
-        lines += &format!("link add to-server type veth peer name uplink netns {server}\n");
+        lines
+    }
+
+    fn far_lines(&self) -> String {
+        let lines = format!("link add to-server type veth peer name uplink netns {}\n", self.server.name);
         lines + &self.family.add_addr(self.family.addr(SERVER_NETWORK, ROUTER), "to-server")
+    }
+
+    /// Links the middle router to those around it, and tells each where the others are.
+    fn join_neighbours(&self) -> Result<(), LabError> {
+        let Some(Neighbours { near, far }) = &self.neighbours else { return Ok(()) };
+        let (family, middle) = (self.family, &self.router);
+        let mut lines = String::from("link set lo up\n");
+        for (own, network, neighbour) in [("lan", BEFORE_NETWORK, near), ("wan", BEHIND_NETWORK, far)] {
+            lines += &format!("link add {own} type veth peer name to-middle netns {}\n", neighbour.name);
+            lines += &family.add_addr(family.addr(network, ROUTER), own);
+        }
+        self.ip(middle, &lines)?;
+        for (network, neighbour) in [(BEFORE_NETWORK, near), (BEHIND_NETWORK, far)] {
+            let mut lines = String::from("link set lo up\n");
+            lines += &family.add_addr(family.addr(network, GUEST), "to-middle");
+            lines += &format!("route add default via {} dev to-middle\n", family.addr(network, ROUTER));
+            self.ip(neighbour, &lines)?;
+        }
+        let mut lines = String::new();
+        for link in &self.links {
+            let (to, via) = (family.network(link.network), family.addr(BEFORE_NETWORK, GUEST));
+            lines += &format!("route add {to} via {via} dev lan\n");
+        }
+        lines += &format!("route add default via {} dev wan\n", family.addr(BEHIND_NETWORK, GUEST));
+        self.ip(middle, &lines)
     }
 
     fn client_lines(&self) -> String {

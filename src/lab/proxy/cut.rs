@@ -50,7 +50,7 @@ pub(super) fn put_back(world: &World, link: &Link, interrupt: &Interrupt) -> Res
     let lines = format!("link set {} up\n", link.name) + &world.link_up_lines(link);
     world.ip(&world.client, &lines)?;
     interrupt.until(&format!("a carrier of {}", link.name), CARRIER_LIMIT, || {
-        Ok((is_up(&world.client, link.name)? && is_up(&world.router, link.router_end)?).then_some(()))
+        Ok((is_up(&world.client, link.name)? && is_up(world.near(), link.router_end)?).then_some(()))
     })?;
     world.ip(&world.client, &world.endpoint_line(link))
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{self, Command};
 use std::time::Duration;
@@ -10,11 +10,10 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use crate::lab::family::Family;
 use crate::lab::interrupt::Interrupt;
 use crate::lab::netns::Netns;
 use crate::lab::program::Program;
-use crate::lab::world::{GUEST, ROUTER, SERVER_NETWORK, World, namespace, settle};
+use crate::lab::world::{GUEST, ROUTER, World, namespace, settle};
 use crate::lab::{LabError, doing, traffic};
 
 /// What this scene calls beside the lab's own, and the packages that have it.
@@ -56,7 +55,7 @@ impl Web {
         let prefix = format!("mpg{}-", process::id());
         let dir = tempfile::Builder::new().prefix(&prefix).tempdir().map_err(doing("making a directory"))?;
         let sha256 = make_file(dir.path(), interrupt, bytes)?;
-        let addr = SocketAddr::new(proxy_addr(world.family), HTTP);
+        let addr = SocketAddr::new(world.family.proxy_addr(), HTTP);
 
         let path = write(dir.path(), "nginx.conf", &nginx_conf(own))?;
         let mut command = Command::new("nginx");
@@ -73,24 +72,11 @@ impl Web {
     }
 }
 
-/// The shipped rules' first proxy (RFC 5737, RFC 3849).
-const fn proxy_addr(family: Family) -> IpAddr {
-    match family {
-        Family::Ipv4 => IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)),
-        Family::Ipv6 => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 0x10)),
-    }
-}
-
 /// Puts `host` behind the lab's server; says where its web server shall listen.
 fn connect(world: &World, host: &Netns) -> Result<SocketAddr, LabError> {
     let family = world.family;
-    let proxy = proxy_addr(family);
-    let via = family.addr(SERVER_NETWORK, GUEST);
-    world.ip(&world.router, &format!("route add {proxy} via {via} dev to-server\n"))?;
-    let lines = format!(
-        "address add {proxy} dev lo\nlink add to-web type veth peer name uplink netns {}\n",
-        host.name
-    );
+    world.add_server_addr(family.proxy_addr())?;
+    let lines = format!("link add to-web type veth peer name uplink netns {}\n", host.name);
     world.ip(&world.server, &(lines + &family.add_addr(family.addr(WEB_NETWORK, ROUTER), "to-web")))?;
     let own = family.addr(WEB_NETWORK, GUEST);
     world.ip(host, &(String::from("link set lo up\n") + &family.add_addr(own, "uplink")))?;
