@@ -98,14 +98,27 @@ impl<'w> Gate<'w> {
 
     /// The value of one series, spelt as `/metrics` does. All are there from the start.
     pub(super) fn metric(&self, series: &str) -> Result<u64, LabError> {
-        let page = self.world.router.inside(|| {
-            let page = minreq::get(format!("http://{LISTEN}/metrics")).with_timeout(5).send();
-            let text = page.and_then(|page| page.as_str().map(str::to_owned));
-            text.map_err(|error| doing("reading the gate's metrics")(std::io::Error::other(error)))
-        })?;
+        let page = self.metrics()?;
         let value = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         let missing = || doing("reading the gate's metrics")(std::io::Error::other(format!("no {series}")));
         value.and_then(|value| value.parse().ok()).ok_or_else(missing)
+    }
+
+    /// The sum of those series of a family that have a label.
+    pub(super) fn sum(&self, family: &str, label: &str) -> Result<u64, LabError> {
+        let value = |line: &str| {
+            let (labels, value) = line.strip_prefix(family)?.strip_prefix('{')?.split_once("} ")?;
+            value.parse::<u64>().ok().filter(|_| labels.contains(label))
+        };
+        Ok(self.metrics()?.lines().filter_map(value).sum())
+    }
+
+    fn metrics(&self) -> Result<String, LabError> {
+        self.world.router.inside(|| {
+            let page = minreq::get(format!("http://{LISTEN}/metrics")).with_timeout(5).send();
+            let text = page.and_then(|page| page.as_str().map(str::to_owned));
+            text.map_err(|error| doing("reading the gate's metrics")(std::io::Error::other(error)))
+        })
     }
 
     /// Asks it to end, and waits until it has.

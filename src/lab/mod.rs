@@ -19,6 +19,7 @@ mod report;
 mod stage;
 mod scenes;
 pub mod proxy;
+pub mod boxes;
 
 use std::io;
 use std::time::Duration;

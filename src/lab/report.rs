@@ -141,6 +141,12 @@ impl Rate {
     pub(super) const fn mbit(self) -> u64 {
         self.kbit / 1000
     }
+
+    /// In Mbit/s, with one digit behind the point.
+    pub(super) fn tenths(self) -> f64 {
+        let tenths = u32::try_from(self.kbit / 100).unwrap_or(u32::MAX);
+        f64::from(tenths) / 10.0
+    }
 }
 
 impl fmt::Display for Rate {

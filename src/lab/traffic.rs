@@ -33,6 +33,13 @@ const MSG_FASTOPEN: i32 = 0x2000_0000;
 /// Blocks begin so many bytes further in the noise than the one before: prime, so that 65 536 blocks in a row differ.
 const BLOCK_STEP: u64 = 8191;
 
+/// A line as FTP has it (RFC 959 4.1.2), for boxes that rewrite addresses in data: they shall have something to rewrite.
+pub(super) const ADDRESS_LINE: &[u8; 19] = b"PORT 10,0,1,2,4,1\r\n";
+
+/// Where it stands in the noise: the seventh block of a stream is the first that reaches so far. By then the connection
+/// has joined.
+const LINE_AT: usize = 121_873;
+
 /// Two blocks of noise, of which each block of a stream is a part: to send and to compare costs no arithmetic, so that
 /// the lab measures links, not itself.
 #[derive(Clone, Debug)]
@@ -47,7 +54,10 @@ impl Noise {
             let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
             (mixed ^ mixed >> 31).to_be_bytes()
         });
-        Self(words.collect())
+        let mut noise: Vec<u8> = words.collect();
+        let line = noise.iter_mut().skip(LINE_AT).zip(ADDRESS_LINE);
+        line.for_each(|(noise, line)| *noise = *line);
+        Self(noise)
     }
 
     /// The first `len` bytes of the block that begins at byte `at` of the stream.
@@ -264,6 +274,13 @@ mod tests {
         let short = stream(Order { bytes: 65_541, seed: 7 });
         assert_eq!((long.len(), short.len()), (200_003, 65_541));
         assert_eq!(long[..65_541], short);
+    }
+
+    #[test]
+    fn the_address_comes_in_the_middle_of_the_stream() {
+        let whole = stream(Order { bytes: 1_000_000, seed: 3 });
+        let at = whole.windows(ADDRESS_LINE.len()).position(|window| window == ADDRESS_LINE);
+        assert_eq!(at, Some(523_288));
     }
 
     #[test]

@@ -24,6 +24,13 @@ pub fn tcp(src: IpAddr, dst: IpAddr, tcp: &[u8]) -> u16 {
     sum.add_4bytes(len.to_be_bytes()).add_slice(tcp).ones_complement().to_be()
 }
 
+/// Writes `sum` where the checksum of `tcp` stands; a header that is too short for one stays as it is.
+pub fn write(tcp: &mut [u8], sum: u16) {
+    if let Some(field) = tcp.get_mut(OFFSET..).and_then(|rest| rest.first_chunk_mut()) {
+        *field = sum.to_be_bytes();
+    }
+}
+
 /// The checksum of a header in which one 16-bit word went from `old` to `new` (RFC 1624, equation 3).
 pub fn update(checksum: u16, old: u16, new: u16) -> u16 {
     let sum = u32::from(!checksum) + u32::from(!old) + u32::from(new);

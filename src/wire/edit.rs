@@ -48,15 +48,9 @@ pub fn blank(bytes: &mut [u8], mask: OptionMask, state: ChecksumState) -> Result
     let tcp_len = tcp_len.min(tcp.len());
     let Some(tcp) = tcp.get_mut(..tcp_len) else { return Ok(()) };
     if state == ChecksumState::Partial {
-        write_checksum(tcp, 0);
+        checksum::write(tcp, 0);
         sum = checksum::tcp(src, dst, tcp);
     }
-    write_checksum(tcp, sum);
+    checksum::write(tcp, sum);
     Ok(())
-}
-
-fn write_checksum(tcp: &mut [u8], sum: u16) {
-    if let Some(field) = tcp.get_mut(checksum::OFFSET..).and_then(|rest| rest.first_chunk_mut()) {
-        *field = sum.to_be_bytes();
-    }
 }

@@ -1,6 +1,7 @@
 //! `mpgate lab`: shows on this machine, in network namespaces, what the gate does to real MPTCP.
 
 mod proxy;
+mod boxes;
 
 use std::fmt::Display;
 use std::io::{Write, stderr, stdout};
@@ -41,6 +42,7 @@ pub(super) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Show {
     Proxy(proxy::Args),
+    Boxes(boxes::Args),
 }
 
 /// A second subflow joins after some round trips, and its window has to grow.
@@ -54,6 +56,7 @@ const INTERRUPTED: u8 = 130;
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.show {
         Some(Show::Proxy(args)) => proxy::run(args),
+        Some(Show::Boxes(args)) => boxes::run(args),
         None => scenes(args),
     }
 }
@@ -113,7 +116,8 @@ fn numbers() -> RangeInclusive<i64> {
 fn scenes_help() -> String {
     let scenes = SCENES.iter().map(|scene| format!("\n  {} {}", scene.number, scene.title));
     format!(
-        "Scenes:{}\n\nWithout scenes, a download to look at: mpgate lab proxy --plot download.svg",
+        "Scenes:{}\n\nWithout scenes, a download to look at: mpgate lab proxy --plot download.svg\n\
+         What boxes on the way do to MPTCP: mpgate lab boxes",
         scenes.collect::<String>()
     )
 }
