@@ -1,12 +1,14 @@
 //! `mpgate lab boxes`: what boxes on the way do to MPTCP, and what mpgate does at their place.
 
 use std::io::{Write, stdout};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use bytesize::ByteSize;
 
 use crate::cli::lab::{ended, judged, size, tell};
+use crate::cli::output::Target;
 use crate::lab::boxes::{self, Held, KINDS, Kind, Options};
 use crate::lab::{Family, LabError};
 
@@ -25,12 +27,20 @@ pub(super) struct Args {
     #[arg(long, value_name = "SIZE", default_value = "20MB", value_parser = size)]
     bytes: ByteSize,
 
+    /// Write a page that shows it: one file, without scripts
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+
+    /// Let --html replace a file
+    #[arg(long, requires = "html")]
+    force: bool,
+
     /// IPv6 instead of IPv4
     #[arg(long)]
     ipv6: bool,
 
     /// Let the one box that --box names stand until ^C, and tell where everything is
-    #[arg(long, requires = "kinds", conflicts_with_all = ["json", "bytes"])]
+    #[arg(long, requires = "kinds", conflicts_with_all = ["json", "bytes", "html"])]
     hold: bool,
 
     /// Print the results as one JSON object
@@ -40,7 +50,7 @@ pub(super) struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  sudo mpgate lab boxes
+  sudo mpgate lab boxes --html boxes.html
   sudo mpgate lab boxes --box none,strips-later,mpgate-default --ipv6
   sudo mpgate lab boxes --box mirrors --hold";
 
@@ -49,18 +59,23 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.hold {
         return hold(&args.kinds, family);
     }
+    let page = args.html.as_deref().map(|path| Target::new(path, args.force)).transpose()?;
     let options = Options {
         kinds: if args.kinds.is_empty() { KINDS.iter().collect() } else { args.kinds.clone() },
         bytes: args.bytes.as_u64(),
         family,
     };
-    match boxes::run(&options) {
-        Ok(report) => {
-            tell(&report, args.json)?;
-            Ok(judged(report.passed))
-        }
-        Err(error) => ended(error),
+    let report = match boxes::run(&options) {
+        Ok(report) => report,
+        Err(error) => return ended(error),
+    };
+    tell(&report, args.json)?;
+    if let Some(target) = page {
+        let mut file = target.start()?;
+        file.write_all(boxes::page(&report).as_bytes()).with_context(|| target.name())?;
+        target.keep(file)?;
     }
+    Ok(judged(report.passed))
 }
 
 fn hold(kinds: &[&'static Kind], family: Family) -> anyhow::Result<ExitCode> {

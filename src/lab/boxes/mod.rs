@@ -11,6 +11,7 @@ mod measure;
 mod judge;
 mod report;
 mod held;
+mod page;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use crate::lab::{Family, LabError, netns};
 pub use catalogue::{KINDS, Kind};
 pub use held::Held;
 pub use measure::{Connects, Counts, Measured, Outcome, Transfer};
+pub use page::page;
 pub use report::{Gated, Report, Row};
 
 use catalogue::Means;

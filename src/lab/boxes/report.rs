@@ -151,7 +151,7 @@ impl fmt::Display for Report {
         writeln!(f, "{table}")?;
         for row in &self.rows {
             if let Some(gate) = &row.gate {
-                writeln!(f, "{} {gate}", row.kind)?;
+                writeln!(f, "{}: {gate}", row.kind)?;
             }
             for check in row.checks.iter().filter(|check| !check.passed) {
                 writeln!(f, "{} FAILED: expected {}, measured {}", row.kind, check.expected, check.measured)?;
@@ -167,8 +167,7 @@ impl fmt::Display for Gated {
         let Self { capable, joins_verified, stripped, resets } = self;
         write!(
             f,
-            "saw MP_CAPABLE {capable} times, verified {joins_verified} joins, stripped {stripped} packets, \
-             sent {resets} resets"
+            "MP_CAPABLE seen {capable}, joins verified {joins_verified}, packets stripped {stripped}, resets sent {resets}"
         )
     }
 }
