@@ -82,4 +82,12 @@ impl Family {
             }
         }
     }
+
+    /// An address of the host itself, on no link; it counts at once, too.
+    pub(super) fn add_host_addr(self, addr: IpAddr) -> String {
+        match self {
+            Self::Ipv4 => format!("address add {addr} dev lo\n"),
+            Self::Ipv6 => format!("address add {addr} dev lo nodad\n"),
+        }
+    }
 }

@@ -173,7 +173,7 @@ impl World {
     pub(super) fn add_server_addr(&self, addr: IpAddr) -> Result<(), LabError> {
         let via = self.family.addr(SERVER_NETWORK, GUEST);
         self.ip(self.far(), &format!("route add {addr} via {via} dev to-server\n"))?;
-        self.ip(&self.server, &format!("address add {addr} dev lo\n"))
+        self.ip(&self.server, &self.family.add_host_addr(addr))
     }
 
     fn announce(&self, addr: IpAddr) -> Result<IpAddr, LabError> {
