@@ -156,6 +156,18 @@ pub const KINDS: [Kind; 16] = [
 ];
 
 impl Kind {
+    /// What who probes the way should call it; nothing, where it harms nothing.
+    pub(super) const fn known_as(&self) -> Option<&'static str> {
+        match (self.effect, self.means) {
+            (Effect::Works, _) => None,
+            // Plain TCP by the rules is still plain TCP.
+            (_, Means::Gate(_)) => Some("strips-syn"),
+            (_, Means::Forward | Means::Iptables(_) | Means::Nft(_) | Means::Mirror | Means::Rewrite) => {
+                Some(self.name)
+            }
+        }
+    }
+
     /// Whether it is mpgate.
     pub(super) const fn is_gate(&self) -> bool {
         matches!(self.means, Means::Gate(_))

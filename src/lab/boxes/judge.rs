@@ -121,3 +121,81 @@ fn transparent(measured: &Measured, undisturbed: u64) -> [Check; 3] {
 fn told_percents([first, second]: [u64; 2]) -> String {
     format!("{first} %, {second} %")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::boxes::catalogue::KINDS;
+    use crate::lab::boxes::measure::{Connects, Counts, Transfer};
+
+    /// As without a box: six connections, one join, a whole download over both links.
+    fn works() -> Measured {
+        Measured {
+            connects: Connects { tried: 6, failed: 0, median_micros: Some(300), worst_micros: Some(900) },
+            outcome: Outcome::Whole,
+            transfer: Transfer { received: 1000, millis: 1, by_link: [500, 500] },
+            mptcp: Counts { connections: 6, joins_tried: 1, joins: 1, ..Counts::default() },
+        }
+    }
+
+    fn plain() -> Measured {
+        let transfer = Transfer { by_link: [1000, 0], ..works().transfer };
+        Measured { transfer, mptcp: Counts::default(), ..works() }
+    }
+
+    fn late() -> Measured {
+        let connects = Connects { worst_micros: Some(3_050_000), ..works().connects };
+        Measured { connects, mptcp: Counts { turned_off: 1, ..Counts::default() }, ..plain() }
+    }
+
+    fn refused() -> Measured {
+        let connects = Connects { failed: 6, median_micros: None, worst_micros: None, ..works().connects };
+        let transfer = Transfer::default();
+        Measured { connects, outcome: Outcome::Refused, transfer, mptcp: Counts::default() }
+    }
+
+    fn stalled() -> Measured {
+        Measured { outcome: Outcome::Stalled, ..works() }
+    }
+
+    fn not_joined() -> Measured {
+        let mptcp = Counts { joins: 0, ..works().mptcp };
+        Measured { mptcp, transfer: plain().transfer, ..works() }
+    }
+
+    fn corrupted() -> Measured {
+        let mptcp = Counts { checksum_errors: 2, fails: 2, ..works().mptcp };
+        Measured { mptcp, ..stalled() }
+    }
+
+    /// Which of those pass for the box of that name.
+    fn passing(name: &str) -> Vec<usize> {
+        let kind = KINDS.iter().find(|kind| kind.name == name).unwrap();
+        let all = [works(), plain(), late(), refused(), stalled(), not_joined(), corrupted()];
+        let passes = |measured: &Measured| judge(kind, measured, Some(300)).iter().all(|check| check.passed);
+        (0..).zip(&all).filter(|(_, measured)| passes(measured)).map(|(at, _)| at).collect()
+    }
+
+    #[test]
+    fn each_box_must_show_its_own_harm() {
+        assert_eq!(passing("none"), [0]);
+        assert_eq!(passing("strips-all"), [1, 2]);
+        assert_eq!(passing("drops-syn"), [2]);
+        assert_eq!(passing("resets-syn"), [3]);
+        assert_eq!(passing("strips-later"), [4, 6]);
+        assert_eq!(passing("drops-joins"), [5]);
+        assert_eq!(passing("rewrites-payload"), [6]);
+    }
+
+    #[test]
+    fn mpgate_may_neither_delay_nor_turn_anything_off() {
+        assert_eq!(passing("mpgate-default"), [0]);
+        assert_eq!(passing("mpgate-strip-all"), [1]);
+        let gate = KINDS.iter().find(|kind| kind.name == "mpgate-default").unwrap();
+        for (worst, passed) in [(50_300, true), (50_301, false)] {
+            let connects = Connects { worst_micros: Some(worst), ..works().connects };
+            let checks = judge(gate, &Measured { connects, ..works() }, Some(300));
+            assert_eq!(checks.iter().all(|check| check.passed), passed, "{checks:?}");
+        }
+    }
+}

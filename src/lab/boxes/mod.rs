@@ -9,16 +9,20 @@ mod userland;
 mod standing;
 mod measure;
 mod judge;
+mod probed;
 mod report;
+mod matrix;
 mod held;
 mod page;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::lab::counters::Events;
 use crate::lab::display::Display;
 use crate::lab::gate::Gate;
 use crate::lab::interrupt::Interrupt;
+use crate::lab::report::Check;
 use crate::lab::traffic::Server;
 use crate::lab::world::{Links, World, laptop_links};
 use crate::lab::{Family, LabError, netns};
@@ -27,10 +31,12 @@ pub use catalogue::{KINDS, Kind};
 pub use held::Held;
 pub use measure::{Connects, Counts, Measured, Outcome, Transfer};
 pub use page::page;
+pub use probed::{Finding, Placed, Probed};
 pub use report::{Gated, Report, Row};
 
 use catalogue::Means;
 use measure::Way;
+use report::Said;
 use standing::Standing;
 
 /// What this scene calls beside the lab's own, and the packages that have it.
@@ -116,15 +122,25 @@ impl Tries<'_> {
         let measured =
             measure::measure(Way { world, server, bytes: self.options.bytes, interrupt, display })?;
         let mut checks = judge::judge(kind, &measured, undisturbed);
-        let gate = match standing {
-            Standing::Gate(gate) => {
-                let gated = Gated::read(&gate)?;
-                checks.push(gate.end(interrupt)?);
-                Some(gated)
-            }
-            Standing::Kernel | Standing::Userland { .. } => None,
-        };
-        Ok(Row::new(kind, measured, gate, checks))
+        let gate = standing.gate().map(Gated::read).transpose()?;
+        let (probe, check) = self.probe(kind, &place)?;
+        checks.push(check);
+        if let Standing::Gate(gate) = standing {
+            checks.push(gate.end(interrupt)?);
+        }
+        Ok(Row::new(kind, measured, Said { gate, probe: Some(probe) }, checks))
+    }
+
+    /// Asks the probe, at a host that is as willing as one that never met the box.
+    fn probe(self, kind: &Kind, place: &Place) -> Result<(Probed, Check), LabError> {
+        let client = &place.world.client;
+        // What is written here makes the kernel forget that it turned MPTCP off.
+        client.set("mptcp/blackhole_timeout", OFF_SECS)?;
+        let turned_off = || Events::read(client).map(|events| events.of("Blackhole"));
+        let before = turned_off()?;
+        let probed = Probed::ask(kind, client, place.server, self.interrupt)?;
+        let times = turned_off()? - before;
+        Ok((probed, Check::exactly("times that the probe makes its host turn MPTCP off", 0, times)))
     }
 }
 

@@ -116,13 +116,18 @@ fn told(report: &Report, row: &Row) -> String {
         (false, true) => "good",
         (false, false) => "plain",
     };
+    let said = row
+        .probe
+        .as_ref()
+        .map(|probe| format!("<small>mpgate probe: {}</small>", escaped(&probe.to_string())));
+    let said = said.unwrap_or_default();
     format!(
         "<tr><th>{}<small>{}</small></th>\
          <td data-what=\"Longest wait:\"><span class=\"{class}\">{wait}</span>\
          <span class=\"bar\"><i class=\"wait\" style=\"width:{waited}%\"></i></span></td>\
          <td data-what=\"Download:\"><span class=\"number\">{:.1} Mbit/s</span><span class=\"bar\">\
          <i class=\"first\" style=\"width:{first:.1}%\"></i><i class=\"second\" style=\"width:{second:.1}%\"></i></span></td>\
-         <td><span class=\"{seen}\">{}</span></td></tr>\n",
+         <td><span class=\"{seen}\">{}</span>{said}</td></tr>\n",
         row.kind.name,
         escaped(row.does),
         row.mbit,

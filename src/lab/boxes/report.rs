@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use crate::lab::Family;
 use crate::lab::boxes::catalogue::Kind;
+use crate::lab::boxes::matrix::Matrix;
 use crate::lab::boxes::measure::{Connects, Measured};
+use crate::lab::boxes::probed::{Placed, Probed};
 use crate::lab::counters::LinkBytes;
 use crate::lab::report::{Check, Rate, verdict};
 use crate::lab::world::Links;
@@ -36,6 +38,8 @@ pub struct Row {
     pub mbit: f64,
     /// What mpgate counted, where it stood there.
     pub gate: Option<Gated>,
+    /// What `mpgate probe` said.
+    pub probe: Option<Probed>,
     /// What was judged.
     pub checks: Vec<Check>,
 }
@@ -53,6 +57,13 @@ pub struct Gated {
     pub resets: u64,
 }
 
+/// What others say of a way.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    pub(super) gate: Option<Gated>,
+    pub(super) probe: Option<Probed>,
+}
+
 /// All boxes.
 #[derive(Debug, Serialize)]
 pub struct Report {
@@ -66,20 +77,25 @@ pub struct Report {
     pub links: [&'static str; 2],
     /// The rate of each, in Mbit/s.
     pub link_mbit: u32,
+    /// Boxes beside mpgate that the probe named at their hop.
+    pub named: usize,
+    /// Those that it was asked about.
+    pub probed: usize,
     /// How each box fared.
     pub rows: Vec<Row>,
 }
 
 impl Row {
-    pub(super) fn new(
-        kind: &'static Kind,
-        measured: Measured,
-        gate: Option<Gated>,
-        checks: Vec<Check>,
-    ) -> Self {
+    pub(super) fn new(kind: &'static Kind, measured: Measured, said: Said, checks: Vec<Check>) -> Self {
         let rate = Rate::of(measured.transfer.received, Duration::from_millis(measured.transfer.millis));
         let passed = checks.iter().all(|check| check.passed);
-        Self { kind, does: kind.does, passed, measured, mbit: rate.tenths(), gate, checks }
+        let Said { gate, probe } = said;
+        Self { kind, does: kind.does, passed, measured, mbit: rate.tenths(), gate, probe, checks }
+    }
+
+    /// Nothing is wrong there, and the probe says that something is.
+    pub(super) fn is_blamed_wrongly(&self) -> bool {
+        self.kind.known_as().is_none() && self.probe.as_ref().is_some_and(|probe| !probe.named)
     }
 
     /// What the connections were.
@@ -97,12 +113,17 @@ impl Row {
 impl Report {
     pub(super) fn new(family: Family, bytes: u64, links: &Links, rows: Vec<Row>) -> Self {
         let [first, _] = links;
+        let matrix = Matrix::of(&rows);
+        let (named, probed) = matrix.as_ref().map_or((0, 0), Matrix::score);
+        let passed = rows.iter().all(|row| row.passed) && matrix.is_none_or(|matrix| matrix.passed());
         Self {
             family,
-            passed: rows.iter().all(|row| row.passed),
+            passed,
             bytes,
             links: links.map(|link| link.name),
             link_mbit: first.mbit,
+            named,
+            probed,
             rows,
         }
     }
@@ -156,6 +177,14 @@ impl fmt::Display for Report {
             for check in row.checks.iter().filter(|check| !check.passed) {
                 writeln!(f, "{} FAILED: expected {}, measured {}", row.kind, check.expected, check.measured)?;
             }
+        }
+        if let Some(matrix) = Matrix::of(&self.rows) {
+            for (row, probe) in self.rows.iter().filter_map(|row| Some((row, row.probe.as_ref()?))) {
+                if !probe.named || probe.placed.is_some_and(|placed| placed != Placed::Right) {
+                    writeln!(f, "{}: mpgate probe says {probe}", row.kind)?;
+                }
+            }
+            writeln!(f, "{matrix}")?;
         }
         let passed = self.rows.iter().filter(|row| row.passed).count();
         write!(f, "{}: {passed} of {} boxes did what they are there for", self.family.name(), self.rows.len())

@@ -44,4 +44,12 @@ impl<'w> Standing<'w> {
             Means::Gate(rules) => Gate::start(world, interrupt, Mode::Control, rules).map(Self::Gate),
         }
     }
+
+    /// mpgate, where it is what stands there.
+    pub(super) const fn gate(&self) -> Option<&Gate<'w>> {
+        match self {
+            Self::Gate(gate) => Some(gate),
+            Self::Kernel | Self::Userland { .. } => None,
+        }
+    }
 }
