@@ -46,12 +46,12 @@ impl Display {
         Self { bars: io::stderr().is_terminal().then(MultiProgress::new) }
     }
 
-    /// The lab begins.
-    pub(super) fn open(&self, family: Family, links: &Links) {
+    /// The lab begins; `way` is what stands behind the client's links.
+    pub(super) fn open(&self, family: Family, links: &Links, way: &str) {
         let kernel = rustix::system::uname();
         let links = links.map(|link| format!("{} ({} Mbit/s)", link.name, link.mbit)).join(" and ");
         let kernel = kernel.release().to_string_lossy();
-        self.line(&format!("{} on Linux {kernel}: client, {links}, router, server", family.name()));
+        self.line(&format!("{} on Linux {kernel}: client, {links}, {way}", family.name()));
     }
 
     /// A scene begins.

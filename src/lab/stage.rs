@@ -71,7 +71,7 @@ impl<'o> Stage<'o> {
     /// An empty one.
     pub(super) fn new(options: &'o Options, interrupt: Interrupt) -> Self {
         let display = Display::new();
-        display.open(options.family, &LINKS);
+        display.open(options.family, &LINKS, "router, server");
         Self { options, interrupt, display }
     }
 

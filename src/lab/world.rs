@@ -87,7 +87,7 @@ impl World {
     }
 
     /// Builds one in which the middle router has another one before and one behind it. Its own interfaces are `lan` and
-    /// `wan`.
+    /// `wan`, as rules/border.toml calls the one to the internet.
     pub(super) fn build_with_neighbours(family: Family, links: Links) -> Result<Self, LabError> {
         let neighbours = Neighbours { near: namespace('n')?, far: namespace('f')? };
         Self::around(family, links, namespace('b')?, Some(neighbours))

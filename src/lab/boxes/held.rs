@@ -39,9 +39,11 @@ impl fmt::Display for Held {
             writeln!(f, "  hop {}   {name}  {what}", at + 1)?;
         }
         writeln!(f, "  server  {host}  {addr}, MPTCP: sends noise to who asks with 16 bytes")?;
+        let at_client = format!("ip netns exec {client}");
+        writeln!(f, "try       {at_client} mpgate probe {addr}")?;
         writeln!(
             f,
-            "try      ip netns exec {client} mptcpize run curl --max-time 9 --http0.9 http://{addr}/ -o /dev/null"
+            "          {at_client} mptcpize run curl --http0.9 --max-time 9 http://{addr}/ -o /dev/null"
         )?;
         write!(f, "and ^C here takes it all away")
     }

@@ -74,7 +74,7 @@ pub fn run(options: &Options) -> Result<Report, LabError> {
     netns::are_installed(&TOOLS)?;
     let (interrupt, display) = (Interrupt::watch()?, Display::new());
     let links = laptop_links(MBIT);
-    display.open(options.family, &links);
+    display.open(options.family, &links, "router, box, router, server");
     let tries = Tries { options, links, interrupt: &interrupt, display: &display };
     let mut rows: Vec<Row> = Vec::with_capacity(options.kinds.len());
     for kind in &options.kinds {
@@ -128,7 +128,9 @@ impl Tries<'_> {
         if let Standing::Gate(gate) = standing {
             checks.push(gate.end(interrupt)?);
         }
-        Ok(Row::new(kind, measured, Said { gate, probe: Some(probe) }, checks))
+        let row = Row::new(kind, measured, Said { gate, probe: Some(probe) }, checks);
+        self.display.line(&format!("  {row}"));
+        Ok(row)
     }
 
     /// Asks the probe, at a host that is as willing as one that never met the box.

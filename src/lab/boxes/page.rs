@@ -52,6 +52,7 @@ pub fn page(report: &Report) -> String {
         .replace("{{second}}", second)
         .replace("{{sections}}", &sections.concat())
         .replace("{{family}}", report.family.name())
+        .replace("{{full}}", &(WAIT_FULL_MICROS / 1_000_000).to_string())
         .replace("{{stall}}", &STALL_LIMIT.as_secs().to_string())
 }
 
@@ -77,10 +78,21 @@ fn figures(report: &Report) -> String {
     if !gates.is_empty() {
         let harmed = count(&gates, is_hurt);
         let class = if harmed == 0 { "good" } else { "bad" };
-        figure(class, format!("{harmed} of {}", gates.len()), "rule files of mpgate do any of that unasked");
+        figure(
+            class,
+            format!("{harmed} of {}", gates.len()),
+            "rule files of mpgate make anybody wait, or break anything",
+        );
         let worst = gates.iter().filter_map(|row| row.measured.connects.worst_micros).max();
         let worst = worst.map_or("-".to_owned(), told_micros);
         figure(class, worst, "is the longest that a connection took to open through mpgate");
+    }
+    if report.probed > 0 {
+        let (number, words) = (
+            format!("{} of {}", report.named, report.probed),
+            "ways are told right by mpgate probe, with the hop",
+        );
+        figure("", number, words);
     }
     figures
 }

@@ -141,10 +141,10 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, after_hop, by_hop } = self;
         match (after_hop, by_hop) {
-            (Some(after), Some(by)) => write!(f, "{name} behind hop {after}, by hop {by}"),
+            (Some(after), Some(by)) => write!(f, "{name} between hops {after} and {by}"),
             (Some(after), None) => write!(f, "{name} behind hop {after}"),
-            (None, Some(by)) => write!(f, "{name} by hop {by}"),
-            (None, None) => write!(f, "{name} somewhere"),
+            (None, Some(by)) => write!(f, "{name}, at the latest at hop {by}"),
+            (None, None) => write!(f, "{name}, at a hop that is not known"),
         }
     }
 }

@@ -191,6 +191,18 @@ impl fmt::Display for Report {
     }
 }
 
+/// While others are still tried.
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told = self.measured.outcome.told();
+        write!(f, "{told}, {:.1} Mbit/s, MPTCP: {}", self.mbit, self.mptcp())?;
+        if let Some(probe) = &self.probe {
+            write!(f, "; mpgate probe: {probe}")?;
+        }
+        write!(f, "; {}", verdict(self.passed))
+    }
+}
+
 impl fmt::Display for Gated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { capable, joins_verified, stripped, resets } = self;

@@ -77,7 +77,7 @@ pub fn run(options: Options) -> Result<Report, LabError> {
     netns::are_installed(&web::TOOLS)?;
     let (interrupt, display) = (Interrupt::watch()?, Display::new());
     let links = laptop_links(u32::try_from(options.mbit()).unwrap_or(u32::MAX));
-    display.open(options.family, &links);
+    display.open(options.family, &links, "router, server");
     let world = World::build(options.family, links)?;
     let web = Web::start(&world, &interrupt, options.bytes)?;
     display.line("curl at the client, mpgate at the router, HAProxy at the server, nginx behind it");
