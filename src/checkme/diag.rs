@@ -167,3 +167,68 @@ fn subflow(body: &[u8]) -> Option<Subflow> {
         token: token.map(|token| Token(u32::from_ne_bytes(*token))),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attribute_of(kind: u16, value: &[u8]) -> Vec<u8> {
+        let len = u16::try_from(4 + value.len()).unwrap();
+        let mut bytes = [len.to_ne_bytes(), kind.to_ne_bytes()].concat();
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    /// What the kernel says of a connection from port 40 000 to 8080.
+    fn told(family: u8, server: IpAddr, client: IpAddr, ulp: &[u8]) -> Vec<u8> {
+        let mut body = vec![family, 1, 0, 0];
+        body.extend([8080_u16, 40_000].map(u16::to_be_bytes).concat());
+        for (addr, end) in [(server, 24), (client, 72)] {
+            match addr {
+                IpAddr::V4(addr) => body.extend(addr.octets()),
+                IpAddr::V6(addr) => body.extend(addr.octets()),
+            }
+            body.resize(end, 0);
+        }
+        let mut info = vec![0; RTT_AT];
+        info.extend(250_u32.to_ne_bytes());
+        info.resize(ACKED_AT, 0);
+        info.extend([70_000_u64, 500].map(u64::to_ne_bytes).concat());
+        [body, attribute_of(TCP_INFO, &info), attribute_of(ULP_INFO, ulp)].concat()
+    }
+
+    #[test]
+    fn a_subflow_has_a_token_and_a_connection_by_itself_has_none() {
+        let token = attribute_of(TOKEN_LOCAL, &0x0102_0304_u32.to_ne_bytes());
+        // The name stands before it, and a nest has a flag in its type.
+        let ulp = [attribute_of(1, b"mptcp\0"), attribute_of(ULP_MPTCP | 0x8000, &token)].concat();
+        let [server, client] = ["10.0.3.2", "10.0.1.2"].map(|addr| addr.parse().unwrap());
+        let expected = Subflow {
+            client: SocketAddr::new(client, 40_000),
+            server: SocketAddr::new(server, 8080),
+            acked_bytes: 70_000,
+            received_bytes: 500,
+            rtt_micros: 250,
+            token: Some(Token(0x0102_0304)),
+        };
+        assert_eq!(subflow(&told(FAMILY_V4, server, client, &ulp)), Some(expected.clone()));
+        let plain = Subflow { token: None, ..expected };
+        assert_eq!(subflow(&told(FAMILY_V4, server, client, b"")), Some(plain.clone()));
+        // A socket of both families has IPv4 in IPv6.
+        let [server, client] = ["::ffff:10.0.3.2", "::ffff:10.0.1.2"].map(|addr| addr.parse().unwrap());
+        assert_eq!(subflow(&told(FAMILY_V6, server, client, b"")), Some(plain));
+    }
+
+    #[test]
+    fn what_is_cut_off_is_no_answer_and_no_panic() {
+        let [server, client] = ["fd00::2", "fd00::1"].map(|addr| addr.parse().unwrap());
+        let body = told(FAMILY_V6, server, client, &attribute_of(ULP_MPTCP, b""));
+        assert!((0..72).all(|len| subflow(&body[..len]).is_none()));
+        assert!((72..body.len()).all(|len| subflow(&body[..len]).is_some()));
+        let len = u32::try_from(16 + body.len()).unwrap();
+        let whole = [&len.to_ne_bytes()[..], &[0; 12], &body].concat();
+        assert!((0..whole.len()).all(|len| message(&whole[..len]).is_none()));
+        assert_eq!(message(&whole), Some((0, &body[..], &[][..])));
+    }
+}
