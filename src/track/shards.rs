@@ -4,15 +4,15 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::track::keyed::Hashed;
 
-/// Records of a full table that one shard has, more or less: as they grow by a quarter, the most that is moved at once. With
-/// twice as many, a handshake among ten million took 0.25 to 0.8 ms where a shard grew.
-const RECORDS: usize = 2048;
+/// Records of a full table that one shard has, more or less: as they grow by a quarter, the most that is moved at once. The
+/// longest of ten million handshakes took 0.7 ms so, and 1.4 to 1.6 ms with four times as many.
+const RECORDS: usize = 512;
 
 /// Two workers want the same one of so many at once in one of as many packets.
 const SHARDS_MIN: usize = 256;
 
-/// So many are 512 KiB of locks, beyond which a small table would miss the cache for them.
-const SHARDS_MAX: usize = 8192;
+/// So many are 2 MiB of locks, and for a tick some hundredths of a microsecond each.
+const SHARDS_MAX: usize = 32_768;
 
 /// Parts of a table, each behind its own lock. No guard ever leaves a method of the table that owns it, and no method holds
 /// two, so that nobody can hold one lock and wait for another.
