@@ -14,11 +14,11 @@
 //!
 //! The doors are [`queue`] (the kernel's packets), [`replay`] (a capture's) and [`trace`] (one packet, floor by floor),
 //! which climb the very same stairs; [`diff`] tells what some other box did, from captures on both its sides; [`attach`]
-//! brings packets to the queue, [`serve`] tells Prometheus, [`checkme`] tells visitors whether they speak MPTCP,
-//! [`probe`] tells what a path does to it, [`lab`] shows it all with real kernels, and [`cli`] knows them
-//! all. Closets that several share stand beside them: [`script`] is the language of conversations, in which tests and
-//! traces are written; [`analysis`] tells what happened in a run of segments, [`picture`] draws charts, and [`evidence`]
-//! writes what was not accepted.
+//! brings packets to the queue, [`serve`] tells Prometheus, [`checkme`] tells visitors whether they speak MPTCP, [`probe`]
+//! tells what a path does to it, [`lab`] shows it all with real kernels, and [`cli`] knows them all. Closets that several
+//! share stand beside them: [`script`] is the language of conversations, in which tests and traces are written;
+//! [`analysis`] tells what happened in a run of segments, [`picture`] draws charts, and [`evidence`] writes what was not
+//! accepted.
 //!
 //! Invariant: what is below [`engine`], and the engine, takes no clock, randomness or I/O: time is an argument, and
 //! replay decides as production does.

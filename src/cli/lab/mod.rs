@@ -98,13 +98,22 @@ fn ended(error: LabError) -> anyhow::Result<ExitCode> {
 }
 
 fn size(text: &str) -> Result<ByteSize, String> {
+    size_within(
+        text,
+        (BYTES_MIN, "too little to judge both links by"),
+        (BYTES_MAX, "more than anyone waits for"),
+    )
+}
+
+/// A size between these, each of which has what is wrong with those beyond it.
+fn size_within(
+    text: &str,
+    (min, too_small): (ByteSize, &str),
+    (max, too_large): (ByteSize, &str),
+) -> Result<ByteSize, String> {
     match text.parse::<ByteSize>() {
-        Ok(size) if size < BYTES_MIN => {
-            Err(format!("too little to judge both links by; at least {}", BYTES_MIN.display().si()))
-        }
-        Ok(size) if size > BYTES_MAX => {
-            Err(format!("more than anyone waits for; at most {}", BYTES_MAX.display().si()))
-        }
+        Ok(size) if size < min => Err(format!("{too_small}; at least {}", min.display().si())),
+        Ok(size) if size > max => Err(format!("{too_large}; at most {}", max.display().si())),
         parsed => parsed,
     }
 }

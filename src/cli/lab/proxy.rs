@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use bytesize::ByteSize;
 
-use crate::cli::lab::{ended, judged, tell};
+use crate::cli::lab::{ended, judged, size_within, tell};
 use crate::cli::output::Target;
 use crate::lab::Family;
 use crate::lab::proxy::{self, Cut, Options, Report};
@@ -97,13 +97,9 @@ fn draw(report: &Report, target: &Target, format: Format) -> anyhow::Result<()> 
 }
 
 fn size(text: &str) -> Result<ByteSize, String> {
-    match text.parse::<ByteSize>() {
-        Ok(size) if size < BYTES_MIN => {
-            Err(format!("over before both links are at work; at least {}", BYTES_MIN.display().si()))
-        }
-        Ok(size) if size > BYTES_MAX => {
-            Err(format!("more than disks have room for; at most {}", BYTES_MAX.display().si()))
-        }
-        parsed => parsed,
-    }
+    size_within(
+        text,
+        (BYTES_MIN, "over before both links are at work"),
+        (BYTES_MAX, "more than disks have room for"),
+    )
 }
