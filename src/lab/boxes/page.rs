@@ -90,7 +90,7 @@ fn figures(report: &Report) -> String {
     if report.probed > 0 {
         let (number, words) = (
             format!("{} of {}", report.named, report.probed),
-            "ways are told right by mpgate probe, with the hop",
+            "ways that mpgate probe tells right, with the hop",
         );
         figure("", number, words);
     }
