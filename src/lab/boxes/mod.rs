@@ -85,7 +85,7 @@ pub fn run(options: &Options) -> Result<Report, LabError> {
     Ok(Report::new(options.family, options.bytes, &links, rows))
 }
 
-/// Lets a box stand until a signal comes, or [`HOLD_MAX`] is over; `tell` is given what to say of it.
+/// Lets a box stand until a signal comes, or a day is over; `tell` is given what to say of it.
 ///
 /// # Errors
 /// When it cannot be set up here; [`LabError::Interrupted`] once a signal came.
