@@ -182,6 +182,13 @@ fn a_healthy_way_is_blamed_for_nothing() {
         let join = &report["stages"][3]["detail"];
         assert!(join.as_str().unwrap().contains(":9") || join.as_str().unwrap().contains(".9"), "{join}");
     }
+    // Now the kernel has a second subflow of its own, on which the lines may travel.
+    for addr in ["10.0.1.9", "fd00:0:0:1::9"] {
+        run(&format!("ip -n {} mptcp endpoint add {addr} dev right subflow", world.ns("c")));
+    }
+    for (code, report) in world.told(PAGE, [&[], &[]]) {
+        assert_eq!((code, results(&report)), (0, vec!["passed"; 7]), "{report}");
+    }
     let port = world.hang_up();
     for (code, report) in world.told(port, [&[], &[]]) {
         assert_eq!((code, &report["verdict"]), (0, &"healthy".into()), "{report}");
@@ -237,6 +244,23 @@ fn boxes_that_strip_are_told_apart_and_found() {
          -j TCPOPTSTRIP --strip-options 30",
     );
     world.blames("strips-later", (1, 2));
+}
+
+#[test]
+fn boxes_of_nftables_are_told_apart_and_found() {
+    let world = World::new("f");
+    let rules = [
+        ("drops-joins", "tcp flags & (syn | ack) == syn tcp option mptcp subtype 1 drop"),
+        ("resets-first", "tcp option mptcp exists reset tcp option mptcp"),
+    ];
+    for (kind, rule) in rules {
+        let nft = |command: &str| run_in(&world.ns("b"), &format!("nft {command}"));
+        nft("add table inet box");
+        nft("add chain inet box forward { type filter hook forward priority -150 ; }");
+        nft(&format!("add rule inet box forward {rule}"));
+        world.blames(kind, (1, 2));
+        nft("delete table inet box");
+    }
 }
 
 #[test]

@@ -19,6 +19,10 @@ const HEADER_INCLUDED: i32 = 255;
 /// Packets that are remembered: what may be sent, each with an answer, and some hundred data segments.
 const SIGHTS_MAX: usize = 4096;
 
+/// A packet that passes one interface on top of another (VLANs, bridges, and the loopback's two sides) is seen once for each,
+/// with few others in between.
+const COPIES_WITHIN: usize = 8;
+
 /// Times that a shot is sent until somebody says something.
 const TRIES: u32 = 3;
 
@@ -191,7 +195,8 @@ impl Line {
     }
 
     fn keep(&mut self, sight: Sight) {
-        if self.sights.len() < SIGHTS_MAX {
+        let again = self.sights.iter().rev().take(COPIES_WITHIN).any(|known| known.is_copy_of(&sight));
+        if !again && self.sights.len() < SIGHTS_MAX {
             self.sights.push(sight);
         }
     }

@@ -139,6 +139,10 @@ pub fn run(options: &Options) -> Result<Report, ProbeError> {
     let since = clock::now();
     let mut seen = Observed::default();
     let mut questions = Questions::open(options.target, options.limits, None)?;
+    if let Some(via) = &options.via {
+        // Before anything is sent.
+        drop(questions.elsewhere(via)?);
+    }
     match survey::survey(&mut questions, options.via.as_ref(), &mut seen) {
         // What is known is told; the stages that are missing say so.
         Err(ProbeError::Packets(_) | ProbeError::Overdue(_)) if seen.offer.is_some() => {}

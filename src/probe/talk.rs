@@ -76,17 +76,18 @@ impl Talk {
         let (flow, wait) = (self.flow, line.wait().max(AGAIN_WAIT));
         let before = line.sights().len();
         let heard = line.until(wait, |sights| {
-            let since: Vec<_> =
-                sights.get(before..).unwrap_or_default().iter().filter_map(Sight::segment).collect();
-            let sent =
-                since.iter().rev().find(|seen| is_kernels(seen, flow) && seen.payload_len > 0)?.seq_end;
-            let answers =
-                |seen: &&Seen| seen.segment == Segment::Rst || seen.ack.is_some_and(|ack| reaches(ack, sent));
-            since
-                .into_iter()
-                .filter(|seen| seen.flow == flow.reversed())
-                .find(answers)
-                .map(|seen| seen.segment)
+            let since = sights.get(before..).unwrap_or_default().iter().filter_map(Sight::segment);
+            // Where this host has further paths, the kernel may have chosen another subflow.
+            let mut said =
+                since.clone().filter(|seen| seen.flow.dst == flow.dst && seen.hop_limit > HOPS_MAX);
+            let sent = said.rfind(|seen| seen.bytes.ends_with(text));
+            let resets = |seen: &&Seen| seen.segment == Segment::Rst && seen.flow == flow.reversed();
+            let covers = |seen: &&Seen| {
+                let answers =
+                    |sent: &Seen| seen.flow == sent.flow.reversed() && reaches(seen.ack, sent.seq_end);
+                sent.is_some_and(answers)
+            };
+            since.clone().find(|seen| resets(seen) || covers(seen)).map(|seen| seen.segment)
         })?;
         Ok(heard.is_some_and(|segment| segment != Segment::Rst))
     }
@@ -125,8 +126,8 @@ pub(super) fn newest(sights: &[Sight], flow: Flow, is: impl Fn(&Seen) -> bool) -
 }
 
 /// Whether an acknowledgment covers what ends there (RFC 9293 3.4: numbers wrap).
-const fn reaches(ack: u32, end: u32) -> bool {
-    ack.wrapping_sub(end) < 1 << 31
+fn reaches(ack: Option<u32>, end: u32) -> bool {
+    ack.is_some_and(|ack| ack.wrapping_sub(end) < 1 << 31)
 }
 
 fn is_kernels(seen: &Seen, flow: Flow) -> bool {

@@ -84,6 +84,15 @@ impl Seen {
 }
 
 impl Sight {
+    /// Whether the same packet was seen twice.
+    pub(super) fn is_copy_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Segment(one), Self::Segment(other)) => one.bytes == other.bytes,
+            (Self::Quote(one), Self::Quote(other)) => one == other,
+            (Self::Segment(_), Self::Quote(_)) | (Self::Quote(_), Self::Segment(_)) => false,
+        }
+    }
+
     /// The segment, if it is one.
     pub(super) const fn segment(&self) -> Option<&Seen> {
         match self {
