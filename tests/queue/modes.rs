@@ -6,9 +6,10 @@ use mpgate::attach::{Hook, QueueMode};
 use mpgate::marks;
 use socket2::Protocol;
 
-use crate::netns::{inside, run_in, wait};
+use crate::netns::{inside, run_in};
 use crate::world::{
-    BULK, Gate, Listener, Place, QUEUE, SERVER, World, connect, mptcp_counter, plan, queued, send,
+    BULK, Gate, Listener, Place, QUEUE, SERVER, World, connect, mptcp_counter, plan, queued, queued_since,
+    send,
 };
 
 fn check_mode(mode: QueueMode, tcp: impl Fn(u64) -> bool, mptcp: impl Fn(u64) -> bool) {
@@ -57,7 +58,7 @@ fn control_lets_the_data_of_a_connection_go_that_fell_back() {
         let client =
             connect(&world.client(), listener.addr, Protocol::MPTCP, Duration::from_secs(3)).unwrap();
         assert_eq!(send(client, BULK).unwrap(), BULK);
-        assert_eq!(queued(&router).0 - before, 4, "{family}: SYN, SYN/ACK, FIN, FIN");
+        assert_eq!(queued_since(&router, before), 4, "{family}: SYN, SYN/ACK, FIN, FIN");
     }
     inside(&router, || attached.detach()).unwrap();
 }
@@ -97,8 +98,7 @@ fn check_watched(hook: Hook, watcher: impl Fn(&World) -> String) {
     for family in SERVER {
         let before = queued(&ns).0;
         world.transfer(family, Protocol::TCP, 1 << 20).unwrap();
-        wait(Duration::from_millis(50));
-        assert_eq!(queued(&ns).0 - before, 3, "{hook:?} {family}");
+        assert_eq!(queued_since(&ns, before), 3, "{hook:?} {family}");
     }
     inside(&ns, || attached.detach()).unwrap();
 }
@@ -126,8 +126,7 @@ fn check_fallback(hook: Hook, watcher: impl Fn(&World) -> String) {
         let client =
             connect(&world.client(), listener.addr, Protocol::MPTCP, Duration::from_secs(3)).unwrap();
         assert_eq!(send(client, 1 << 20).unwrap(), 1 << 20);
-        wait(Duration::from_millis(50));
-        assert_eq!(queued(&ns).0 - before, 4, "{hook:?} {family}: SYN, SYN/ACK, FIN, FIN");
+        assert_eq!(queued_since(&ns, before), 4, "{hook:?} {family}: SYN, SYN/ACK, FIN, FIN");
         assert_eq!(gate.counted("mpgate_fallbacks_total{cause=\"plain_answer\"}"), seen, "{hook:?} {family}");
     }
     inside(&ns, || attached.detach()).unwrap();

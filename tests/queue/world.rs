@@ -259,6 +259,21 @@ pub(crate) fn queued(ns: &str) -> (u64, u64) {
     (*columns.get(7).unwrap(), *columns.get(2).unwrap())
 }
 
+/// How many packets the gate got since there were `before`, once none came for a while: the last FIN comes behind what an
+/// application sees.
+pub(crate) fn queued_since(ns: &str, before: u64) -> u64 {
+    let mut count = queued(ns).0;
+    for _ in 0..20 {
+        wait(Duration::from_millis(100));
+        let now = queued(ns).0;
+        if now == count {
+            break;
+        }
+        count = now;
+    }
+    count - before
+}
+
 /// A counter of the kernel's MPTCP.
 pub(crate) fn mptcp_counter(ns: &str, name: &str) -> u64 {
     let text = inside(ns, || fs::read_to_string("/proc/thread-self/net/netstat")).unwrap();
