@@ -4,9 +4,9 @@
 //! (`NFQNL_MSG_VERDICT_BATCH`) spare it the parsing of the others. linux/netfilter/nfnetlink_queue.h has the shapes.
 
 use std::io;
+use std::iter;
 use std::os::fd::AsFd;
 
-use arrayvec::ArrayVec;
 use rustix::net::{SendFlags, send};
 
 /// Verdicts that are held back at most: what a send costs is shared by so many, and the first of them waits for the decisions
@@ -15,8 +15,6 @@ pub(super) const GROUP_MAX: usize = 32;
 
 /// A header, the verdict and a mark.
 const MESSAGE_MAX: usize = 40;
-
-type Message = ArrayVec<u8, MESSAGE_MAX>;
 
 /// What the kernel shall do with a packet that it keeps (linux/netfilter.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,13 +55,13 @@ struct Run {
 #[derive(Debug)]
 pub(super) struct Verdicts {
     queue: u16,
-    messages: ArrayVec<Message, GROUP_MAX>,
+    messages: Vec<u8>,
     run: Option<Run>,
 }
 
 impl Verdicts {
-    pub(super) const fn new(queue: u16) -> Self {
-        Self { queue, messages: ArrayVec::new_const(), run: None }
+    pub(super) fn new(queue: u16) -> Self {
+        Self { queue, messages: Vec::with_capacity(GROUP_MAX * MESSAGE_MAX), run: None }
     }
 
     /// The packet goes on as it is, with that mark where one is given.
@@ -98,12 +96,13 @@ impl Verdicts {
 
     fn send_by(&mut self, mut send: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         self.end_run();
-        let messages = std::mem::take(&mut self.messages);
-        let group: ArrayVec<u8, { GROUP_MAX * MESSAGE_MAX }> = messages.iter().flatten().copied().collect();
-        if group.is_empty() || send(&group).is_ok() {
-            return Ok(());
-        }
-        messages.iter().map(|message| send(message)).fold(Ok(()), Result::and)
+        let sent = if self.messages.is_empty() || send(&self.messages).is_ok() {
+            Ok(())
+        } else {
+            each(&self.messages).map(send).fold(Ok(()), Result::and)
+        };
+        self.messages.clear();
+        sent
     }
 
     fn end_run(&mut self) {
@@ -114,39 +113,43 @@ impl Verdicts {
     }
 
     fn say(&mut self, answer: Answer, reach: Reach, mark: Option<u32>) {
-        self.messages.push(message(self.queue, answer, reach, mark));
+        const VERDICT: u16 = 3 << 8 | 1; // NFNL_SUBSYS_QUEUE, NFQNL_MSG_VERDICT
+        const VERDICT_BATCH: u16 = 3 << 8 | 3; // NFNL_SUBSYS_QUEUE, NFQNL_MSG_VERDICT_BATCH
+        const REQUEST: u16 = 1; // NLM_F_REQUEST
+        const VERDICT_HDR: u16 = 2; // NFQA_VERDICT_HDR
+        const MARK: u16 = 3; // NFQA_MARK
+        let (kind, id) = match reach {
+            Reach::One(id) => (VERDICT, id),
+            Reach::UpTo(id) => (VERDICT_BATCH, id),
+        };
+        let len: u32 = if mark.is_some() { 40 } else { 32 };
+        let mut put = |bytes: &[u8]| self.messages.extend_from_slice(bytes);
+        put(&len.to_ne_bytes());
+        put(&kind.to_ne_bytes());
+        put(&REQUEST.to_ne_bytes());
+        put(&[0; 8]); // sequence number, port
+        put(&[0; 2]); // nfgenmsg: family, version
+        put(&self.queue.to_be_bytes());
+        put(&12_u16.to_ne_bytes());
+        put(&VERDICT_HDR.to_ne_bytes());
+        put(&answer.number().to_be_bytes());
+        put(&id.to_be_bytes());
+        if let Some(mark) = mark {
+            put(&8_u16.to_ne_bytes());
+            put(&MARK.to_ne_bytes());
+            put(&mark.to_be_bytes());
+        }
     }
 }
 
-fn message(queue: u16, answer: Answer, reach: Reach, mark: Option<u32>) -> Message {
-    const VERDICT: u16 = 3 << 8 | 1; // NFNL_SUBSYS_QUEUE, NFQNL_MSG_VERDICT
-    const VERDICT_BATCH: u16 = 3 << 8 | 3; // NFNL_SUBSYS_QUEUE, NFQNL_MSG_VERDICT_BATCH
-    const REQUEST: u16 = 1; // NLM_F_REQUEST
-    const VERDICT_HDR: u16 = 2; // NFQA_VERDICT_HDR
-    const MARK: u16 = 3; // NFQA_MARK
-    let (kind, id) = match reach {
-        Reach::One(id) => (VERDICT, id),
-        Reach::UpTo(id) => (VERDICT_BATCH, id),
-    };
-    let len: u32 = if mark.is_some() { 40 } else { 32 };
-    let mut message = Message::new();
-    let mut put = |bytes: &[u8]| message.extend(bytes.iter().copied());
-    put(&len.to_ne_bytes());
-    put(&kind.to_ne_bytes());
-    put(&REQUEST.to_ne_bytes());
-    put(&[0; 8]); // sequence number, port
-    put(&[0; 2]); // nfgenmsg: family, version
-    put(&queue.to_be_bytes());
-    put(&12_u16.to_ne_bytes());
-    put(&VERDICT_HDR.to_ne_bytes());
-    put(&answer.number().to_be_bytes());
-    put(&id.to_be_bytes());
-    if let Some(mark) = mark {
-        put(&8_u16.to_ne_bytes());
-        put(&MARK.to_ne_bytes());
-        put(&mark.to_be_bytes());
-    }
-    message
+/// The messages of a group: each begins with its length.
+fn each(mut group: &[u8]) -> impl Iterator<Item = &[u8]> {
+    iter::from_fn(move || {
+        let len = usize::try_from(u32::from_ne_bytes(*group.first_chunk()?)).ok()?;
+        let (message, rest) = group.split_at_checked(len)?;
+        group = rest;
+        Some(message)
+    })
 }
 
 #[cfg(test)]
@@ -156,17 +159,15 @@ mod tests {
     use super::*;
 
     /// What the kernel would read: the answer, whether it is for all up to the id, the id and the mark.
-    fn read(mut bytes: &[u8]) -> Vec<(u32, bool, u32, Option<u32>)> {
-        let mut said = Vec::new();
-        while !bytes.is_empty() {
-            let len = usize::try_from(u32::from_ne_bytes(bytes[..4].try_into().unwrap())).unwrap();
-            let (message, rest) = bytes.split_at(len);
-            let word = |at: usize| u32::from_be_bytes(message[at..at + 4].try_into().unwrap());
-            assert_eq!(u16::from_be_bytes([message[18], message[19]]), 7);
-            said.push((word(24), message[4] == 3, word(28), (len == 40).then(|| word(36))));
-            bytes = rest;
-        }
-        said
+    fn read(bytes: &[u8]) -> Vec<(u32, bool, u32, Option<u32>)> {
+        assert_eq!(each(bytes).map(<[u8]>::len).sum::<usize>(), bytes.len());
+        each(bytes)
+            .map(|message| {
+                let word = |at: usize| u32::from_be_bytes(message[at..at + 4].try_into().unwrap());
+                assert_eq!(u16::from_be_bytes([message[18], message[19]]), 7);
+                (word(24), message[4] == 3, word(28), (message.len() == 40).then(|| word(36)))
+            })
+            .collect()
     }
 
     fn sent(gather: impl FnOnce(&mut Verdicts)) -> Vec<(u32, bool, u32, Option<u32>)> {

@@ -49,6 +49,8 @@ pub struct Worker {
     awaited: Awaited,
     /// Packets that are answered together, at most.
     group: usize,
+    /// The first packet of the last burst waited already.
+    at_once: bool,
     /// The packet that was received last.
     last_id: u32,
     /// Packets may wait in the kernel that nobody received: those queued while the queue was configured, or behind an error.
@@ -97,6 +99,7 @@ impl Worker {
             verdicts: Verdicts::new(number),
             awaited: Awaited::default(),
             group: 1,
+            at_once: false,
             last_id: 0,
             missing: true,
         })
@@ -155,9 +158,12 @@ impl Worker {
     }
 
     /// Looking for a packet that is not there costs a system call, and the verdict waits for it meanwhile. So packets that
-    /// come one by one are answered one by one; groups grow as long as packets wait already.
+    /// come one by one are answered one by one, and so is the one behind each, which the verdict itself may have brought, as
+    /// that on data brings the acknowledgement. Groups grow as long as more wait already.
     fn pace(&mut self, waited: Duration) {
-        self.group = if waited < AT_ONCE { (self.group * 2).min(GROUP_MAX) } else { 1 };
+        let at_once = waited < AT_ONCE;
+        self.group = if at_once && self.at_once { (self.group * 2).min(GROUP_MAX) } else { 1 };
+        self.at_once = at_once;
     }
 
     fn answer(&mut self, engine: &Engine, metrics: &QueueMetrics, message: Message, began: Timestamp) {
