@@ -1,8 +1,9 @@
 /*
  * The least that a program on NFQUEUE does: it accepts each packet, by libnetfilter_queue, one verdict a packet, with GSO and
- * the same buffers as the gate. benches/run measures the gate next to it. Prints "ready", then runs until it is killed.
+ * the same buffers as the gate. benches/run measures the gate next to it. It has each packet whole, or as many bytes of it as
+ * are named. Prints "ready", then runs until it is killed.
  *
- * accept_all QUEUE
+ * accept_all QUEUE [BYTES]
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -40,7 +41,7 @@ int main(int argc, char **argv)
     check(handle != NULL, "nfq_open");
     struct nfq_q_handle *queue = nfq_create_queue(handle, argc > 1 ? (uint16_t)atoi(argv[1]) : 0, accept_it, NULL);
     check(queue != NULL, "nfq_create_queue");
-    check(nfq_set_mode(queue, NFQNL_COPY_PACKET, COPY_RANGE) == 0, "nfq_set_mode");
+    check(nfq_set_mode(queue, NFQNL_COPY_PACKET, argc > 2 ? (uint32_t)atoi(argv[2]) : COPY_RANGE) == 0, "nfq_set_mode");
     check(nfq_set_queue_flags(queue, NFQA_CFG_F_GSO, NFQA_CFG_F_GSO) == 0, "nfq_set_queue_flags");
     check(nfq_set_queue_maxlen(queue, PACKETS_MAX) == 0, "nfq_set_queue_maxlen");
     int fd = nfq_fd(handle);

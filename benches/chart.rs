@@ -17,13 +17,14 @@ struct Row {
 }
 
 /// What stands on the router, in the order in which it is drawn, and how a picture calls it.
-const WHO: [(&str, &str); 10] = [
+const WHO: [(&str, &str); 11] = [
     ("none", "no filter"),
     ("control", "mpgate, mode control"),
     ("strict", "mpgate, mode strict"),
     ("all", "mpgate, mode all"),
     ("all-ordinary", "mpgate, mode all, ordinary priority"),
     ("c", "least C program, all TCP"),
+    ("c-head-realtime", "the same, packets' heads, real-time priority"),
     ("nfq", "nfq crate's loop, all TCP"),
     ("c-control", "least C program, mpgate's control rules"),
     ("tcpoptstrip", "kernel alone: TCPOPTSTRIP"),
