@@ -3,11 +3,14 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on shall say where")]
 
+mod labs;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use labs::{left_by, text};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::Value;
 
@@ -19,23 +22,11 @@ fn boxes(args: &[&str]) -> Command {
     command
 }
 
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
-
 /// One lab at a time: what it judges by are times, too.
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Names of namespaces and of files that bear the number of a lab's process.
-fn left_by(pid: u32) -> Vec<String> {
-    let directories = ["/run/netns".into(), std::env::temp_dir()];
-    let entries = directories.iter().filter_map(|directory| fs::read_dir(directory).ok()).flatten();
-    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.filter(|name| name.starts_with(&format!("mpg{pid}-"))).collect()
 }
 
 /// Plays these boxes with a small download; gives the rows by their order.

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on shall say where")]
 
+mod labs;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -10,6 +12,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use labs::{left_by, text};
 use mpgate::lab::SCENES;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::Value;
@@ -27,18 +30,6 @@ fn lab(args: &[&str]) -> Command {
     let mut command = Command::new(MPGATE);
     command.arg("lab").args(args).stdin(Stdio::null());
     command
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
-
-/// Names of namespaces and of files that bear the number of a lab's process.
-fn left_by(pid: u32) -> Vec<String> {
-    let directories = ["/run/netns".into(), std::env::temp_dir()];
-    let entries = directories.iter().filter_map(|directory| fs::read_dir(directory).ok()).flatten();
-    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.filter(|name| name.starts_with(&format!("mpg{pid}-"))).collect()
 }
 
 fn every_scene_passes(family: &[&str]) {
