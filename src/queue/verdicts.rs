@@ -7,6 +7,7 @@ use std::io;
 use std::iter;
 use std::os::fd::AsFd;
 
+use arrayvec::ArrayVec;
 use rustix::net::{SendFlags, send};
 
 /// Verdicts that are held back at most: what a send costs is shared by so many, and the first of them waits for the decisions
@@ -55,13 +56,13 @@ struct Run {
 #[derive(Debug)]
 pub(super) struct Verdicts {
     queue: u16,
-    messages: Vec<u8>,
+    messages: ArrayVec<u8, { GROUP_MAX * MESSAGE_MAX }>,
     run: Option<Run>,
 }
 
 impl Verdicts {
-    pub(super) fn new(queue: u16) -> Self {
-        Self { queue, messages: Vec::with_capacity(GROUP_MAX * MESSAGE_MAX), run: None }
+    pub(super) const fn new(queue: u16) -> Self {
+        Self { queue, messages: ArrayVec::new_const(), run: None }
     }
 
     /// The packet goes on as it is, with that mark where one is given.
@@ -123,7 +124,7 @@ impl Verdicts {
             Reach::UpTo(id) => (VERDICT_BATCH, id),
         };
         let len: u32 = if mark.is_some() { 40 } else { 32 };
-        let mut put = |bytes: &[u8]| self.messages.extend_from_slice(bytes);
+        let mut put = |bytes: &[u8]| self.messages.extend(bytes.iter().copied());
         put(&len.to_ne_bytes());
         put(&kind.to_ne_bytes());
         put(&REQUEST.to_ne_bytes());
