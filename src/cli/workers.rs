@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use crate::engine::Engine;
 use crate::metrics::Metrics;
-use crate::priority::{Precedence, pin};
+use crate::priority::{Guard, Patience, Precedence, come_first, pin};
 use crate::queue::Worker;
 
 /// When the workers get a processor, and which.
@@ -57,9 +57,14 @@ impl Workers {
         let running = workers.len();
         let stop = Arc::new(AtomicBool::new(false));
         let (tell, ended) = mpsc::channel(running.max(1));
-        for ((queue, worker), nth) in queues.zip(workers).zip(0..) {
+        let guard = match place.precedence {
+            Precedence::Realtime => Some(Arc::new(Guard::start()?)),
+            Precedence::Ordinary => None,
+        };
+        for ((queue, mut worker), nth) in queues.zip(workers).zip(0..) {
             let farewell = Farewell { queue, ended: tell.clone() };
             let (engine, metrics, stop) = (Arc::clone(engine), metrics.queue(queue), Arc::clone(&stop));
+            let guard = guard.clone();
             thread::Builder::new().name(format!("mpgate-q{queue}")).spawn(move || {
                 let _farewell = farewell;
                 if place.pinned
@@ -67,12 +72,15 @@ impl Workers {
                 {
                     tracing::warn!(queue, "a worker is not pinned to its processor: {error}");
                 }
-                if let Err(error) = place.precedence.take() {
-                    tracing::info!(
-                        queue,
-                        "packets wait for other programs, since this one may not have a real-time priority ({error}): \
-                         CAP_SYS_NICE or LimitRTPRIO=1 lets it"
-                    );
+                if let Some(guard) = guard {
+                    match come_first() {
+                        Ok(()) => worker.wait_with_bulk(Patience::new(guard)),
+                        Err(error) => tracing::info!(
+                            queue,
+                            "packets wait for other programs, since this one may not have a real-time priority ({error}): \
+                             CAP_SYS_NICE or LimitRTPRIO=1 lets it"
+                        ),
+                    }
                 }
                 worker.run(&engine, &metrics, &stop);
             })?;

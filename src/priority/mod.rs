@@ -1,11 +1,16 @@
 //! Packets come first: which threads get the processor before others, and which stay out of their way.
 
+mod patience;
+
 use std::io;
 
+pub use patience::{Guard, Patience};
 use rustix::process::setpriority_process;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-use thread_priority::unix::{RealtimeThreadSchedulePolicy, ThreadSchedulePolicy};
-use thread_priority::{ThreadPriority, set_thread_priority_and_policy, thread_native_id};
+use thread_priority::unix::{NormalThreadSchedulePolicy, RealtimeThreadSchedulePolicy, ThreadSchedulePolicy};
+use thread_priority::{
+    Error, ThreadId, ThreadPriority, ThreadPriorityOsValue, set_thread_priority_and_policy, thread_native_id,
+};
 
 /// The lowest priority of an ordinary thread.
 const NICEST: i32 = 19;
@@ -13,32 +18,33 @@ const NICEST: i32 = 19;
 /// When packets get the processor, next to what else wants it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precedence {
-    /// Before every ordinary program, as if the kernel decided them itself. An ordinary thread that wakes up often waits for
-    /// others' turns of some milliseconds, on a busy machine of some ten.
-    ///
-    /// It is woken for each packet of a sender on its own processor, where an ordinary thread finds several. To change over under
-    /// load, as was tried, costs a tenth to a third less for bulk data, and makes packets up to 56 ms late; to sleep for 10 to
-    /// 200 µs instead halves the throughput, or saves nothing. An ordinary thread that is as nice as -20 costs as much, and its
-    /// packets were up to 128 ms late. An ordinary one opens a fifth fewer MPTCP connections a second in mode control.
+    /// Before every ordinary program, as if the kernel decided them itself: an ordinary thread that wakes up often waits for
+    /// others' turns of some milliseconds, on a busy machine of some ten. Bulk data wait with their sender ([`Patience`]).
     Realtime,
     /// In turn with the others.
     Ordinary,
 }
 
-impl Precedence {
-    /// Gives it to the calling thread, where the system lets us.
-    ///
-    /// # Errors
-    /// When it does not.
-    pub fn take(self) -> Result<(), thread_priority::Error> {
-        if self == Self::Ordinary {
-            return Ok(());
-        }
-        // The lowest of the real-time priorities: what somebody made real-time on purpose still comes first. A worker
-        // that never sleeps leaves ordinary programs the twentieth part of its processor, which Linux keeps for them.
-        let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);
-        set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy)
-    }
+/// Gives the calling thread a real-time priority, where the system lets us.
+///
+/// # Errors
+/// When it does not.
+pub fn come_first() -> Result<(), Error> {
+    realtime(thread_native_id())
+}
+
+/// The lowest of the real-time priorities: what somebody made real-time on purpose still comes first. A worker that never
+/// sleeps leaves ordinary programs the twentieth part of its processor, which Linux keeps for them.
+fn realtime(thread: ThreadId) -> Result<(), Error> {
+    let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);
+    set_thread_priority_and_policy(thread, ThreadPriority::Min, policy)
+}
+
+/// Makes the calling thread an ordinary one that takes the processor from nobody when it wakes up. Its niceness is 0.
+fn batch() -> Result<(), Error> {
+    let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
+    let niceness = ThreadPriority::Os(ThreadPriorityOsValue::default());
+    set_thread_priority_and_policy(thread_native_id(), niceness, policy)
 }
 
 /// Keeps this thread on one of the processors that it may run on: the nth, round and round.

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use crate::engine::{Decision, Egress, Engine, Fate, Findings, Ingress, Verdict, enforce};
 use crate::evidence::Collector;
 use crate::metrics::QueueMetrics;
+use crate::priority::Patience;
 use crate::queue::interfaces::Interfaces;
 use crate::queue::report::Report;
 use crate::queue::resets::ResetSockets;
@@ -45,6 +46,7 @@ pub struct Worker {
     interfaces: Interfaces,
     report: Report,
     evidence: Option<Collector>,
+    patience: Option<Patience>,
     verdicts: Verdicts,
     awaited: Awaited,
     /// Packets that are answered together, at most.
@@ -96,6 +98,7 @@ impl Worker {
             interfaces: Interfaces::default(),
             report: Report::new(),
             evidence: None,
+            patience: None,
             verdicts: Verdicts::new(number),
             awaited: Awaited::default(),
             group: 1,
@@ -108,6 +111,11 @@ impl Worker {
     /// From now on what is not accepted is put down there too.
     pub fn gather(&mut self, evidence: Collector) {
         self.evidence = Some(evidence);
+    }
+
+    /// From now on the calling thread, which has a real-time priority, lets others finish while it has bulk data.
+    pub fn wait_with_bulk(&mut self, patience: Patience) {
+        self.patience = Some(patience);
     }
 
     /// Receives, decides and answers until `stop` is set, which it notices within a tenth of a second; then answers what
@@ -140,6 +148,9 @@ impl Worker {
                     if received == 0 {
                         self.pace(now.since(asked));
                     }
+                    if let Some(patience) = &mut self.patience {
+                        patience.received(now, message.get_original_len());
+                    }
                     self.answer(engine, metrics, message, now);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -154,6 +165,9 @@ impl Worker {
             self.queue.set_nonblocking(true);
         }
         self.send_verdicts(metrics);
+        if let Some(patience) = &mut self.patience {
+            patience.answered(!self.at_once);
+        }
         received > 0
     }
 

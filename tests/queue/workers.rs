@@ -1,5 +1,6 @@
 //! Workers that start, end and are killed.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -127,4 +128,51 @@ pub(crate) fn flood(ns: &str, stop: &AtomicBool) -> u64 {
         sent += u64::from(sender.send_to(&packet, &to).is_ok());
     }
     sent
+}
+
+/// The policies of sched(7), as proc_pid_stat(5) has them.
+const ROUND_ROBIN: &str = "2";
+const BATCH: &str = "3";
+
+#[test]
+fn a_worker_waits_for_the_sender_of_bulk_data_and_for_nobody_else() {
+    let Some(world) = World::new() else { return };
+    let gate = Command::new("ip")
+        .args(["netns", "exec", &world.router(), env!("CARGO_BIN_EXE_mpgate"), "run"])
+        .args(["--attach", "forward", "--mode", "all", "--listen", "none"])
+        .stderr(Stdio::null())
+        .spawn();
+    let gate = WorkerProcess(gate.unwrap());
+    let policy = || {
+        let tasks = fs::read_dir(format!("/proc/{}/task", gate.0.id())).unwrap();
+        let stats = tasks.filter_map(|task| fs::read_to_string(task.unwrap().path().join("stat")).ok());
+        let worker =
+            stats.filter_map(|stat| stat.split_once("(mpgate-q0) ").map(|(_, rest)| rest.to_owned()));
+        worker.map(|fields| fields.split(' ').nth(38).unwrap().to_owned()).next()
+    };
+    let becomes = |wanted: &str| {
+        (0..2000).any(|_| {
+            wait(Duration::from_millis(1));
+            policy().as_deref() == Some(wanted)
+        })
+    };
+    assert!(becomes(ROUND_ROBIN));
+    wait(Duration::from_millis(500));
+    for family in SERVER {
+        thread::scope(|scope| {
+            let bulk = scope.spawn(|| world.transfer(family, Protocol::TCP, 20 * BULK).unwrap());
+            assert!(becomes(BATCH), "{family}: bulk data");
+            bulk.join().unwrap();
+        });
+        assert!(becomes(ROUND_ROBIN), "{family}: silence");
+        thread::scope(|scope| {
+            let small =
+                scope.spawn(|| (0..300).all(|_| world.transfer(family, Protocol::TCP, 1).unwrap() == 1));
+            while !small.is_finished() {
+                assert_eq!(policy().as_deref(), Some(ROUND_ROBIN), "{family}: small packets");
+                wait(Duration::from_millis(1));
+            }
+            assert!(small.join().unwrap());
+        });
+    }
 }
