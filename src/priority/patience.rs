@@ -177,7 +177,7 @@ impl Watched {
             if patient == 0 {
                 thread::park();
             } else {
-                thread::sleep(TURN);
+                thread::park_timeout(TURN);
             }
         }
     }
