@@ -1,8 +1,8 @@
 //! The parts of `benches/run` that need a program: who connects, who sends, who accepts, and a loop on the nfq crate alone.
 //!
-//! `traffic serve ADDR:PORT` accepts connections, of MPTCP too, and closes them. `traffic connect tcp|mptcp ADDR:PORT SECS`
-//! opens connections, first from eight threads for the rate, then from one for how long one takes, and prints the rate, and
-//! the median and the 99th percentile in µs. `traffic blast ADDR SECS` sends small data segments as fast as a core can, and
+//! `traffic serve ADDR:PORT` accepts connections, of MPTCP too, and closes them. `traffic rate tcp|mptcp ADDR:PORT SECS` opens
+//! connections from eight threads and prints how many a second; `traffic connect` does so too, opens others from one thread
+//! and adds how long one takes, the median and the 99th percentile in µs. `traffic blast ADDR SECS` sends small data segments as fast as a core can, and
 //! `traffic burst ADDR COUNT` so many. `traffic accept QUEUE` is the nfq crate's own example with the gate's buffers.
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a bench reads the clock and prints")]
@@ -29,7 +29,12 @@ fn main() {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["serve", addr] => serve(addr.parse().unwrap()),
-        ["connect", protocol, addr, secs] => connect(protocol, addr.parse().unwrap(), secs.parse().unwrap()),
+        ["rate", protocol, addr, secs] => {
+            println!("{}", rate(named(protocol), addr.parse().unwrap(), secs.parse().unwrap()));
+        }
+        ["connect", protocol, addr, secs] => {
+            connect(named(protocol), addr.parse().unwrap(), secs.parse().unwrap());
+        }
         ["blast", addr, secs] => {
             let (began, span) = (Instant::now(), Duration::from_secs_f64(secs.parse().unwrap()));
             blast(addr.parse().unwrap(), |_sent| began.elapsed() < span);
@@ -63,18 +68,26 @@ fn serve(addr: SocketAddr) {
     });
 }
 
-fn connect(protocol: &str, addr: SocketAddr, secs: f64) {
-    let protocol = if protocol == "mptcp" { Protocol::MPTCP } else { Protocol::TCP };
+fn named(protocol: &str) -> Protocol {
+    if protocol == "mptcp" { Protocol::MPTCP } else { Protocol::TCP }
+}
+
+fn rate(protocol: Protocol, addr: SocketAddr, secs: f64) -> f64 {
     let span = Duration::from_secs_f64(secs);
     let opened: usize = thread::scope(|scope| {
         let threads = [(); THREADS].map(|()| scope.spawn(|| open(protocol, addr, span).len()));
         threads.map(|thread| thread.join().unwrap()).iter().sum()
     });
-    let mut took = open(protocol, addr, span);
+    f64::from(u32::try_from(opened).unwrap()) / secs
+}
+
+fn connect(protocol: Protocol, addr: SocketAddr, secs: f64) {
+    let rate = rate(protocol, addr, secs);
+    let mut took = open(protocol, addr, Duration::from_secs_f64(secs));
     took.sort_unstable();
     let at =
         |percent: usize| took.get(took.len().saturating_sub(1) * percent / 100).unwrap().as_secs_f64() * 1e6;
-    println!("{} {:.2} {:.2}", f64::from(u32::try_from(opened).unwrap()) / secs, at(50), at(99));
+    println!("{rate} {:.2} {:.2}", at(50), at(99));
 }
 
 /// Opens connections one after the other for that long: how long each took. A RST ends them, so that no port stays taken.

@@ -4,13 +4,13 @@
 set -e
 
 for family in iptables ip6tables; do
-  while $family -w 5 -t mangle -D FORWARD -p tcp -j MPGATE_FORWARD 2>/dev/null; do :; done
+  while $family -w 5 -t mangle -D FORWARD -p tcp -j MPGATE_ASK 2>/dev/null; do :; done
   $family-restore --noflush -w 5 <<'RULES'
 *mangle
-:MPGATE_FORWARD - [0:0]
--A MPGATE_FORWARD -m mark --mark 0x20000000/0x20000000 -j RETURN
--A MPGATE_FORWARD -j NFQUEUE --queue-num 0 --queue-bypass
--A FORWARD -p tcp -j MPGATE_FORWARD
+:MPGATE_ASK - [0:0]
+-A MPGATE_ASK -m mark --mark 0x20000000/0x60000000 -j RETURN
+-A MPGATE_ASK -j NFQUEUE --queue-num 0 --queue-bypass
+-A FORWARD -p tcp -j MPGATE_ASK
 COMMIT
 RULES
 done

@@ -7,29 +7,44 @@ nft -f - <<'RULES'
 table inet mpgate
 delete table inet mpgate
 table inet mpgate {
+	chain ask {
+		meta mark & 0x60000000 == 0x20000000 accept
+		meta mark set meta mark | 0x40000000
+	}
+	chain watched {
+		tcp flags & (syn | fin | rst) == 0 ct mark & 0x8000000 == 0x8000000 accept
+		goto ask
+	}
+	chain has_mptcp {
+		tcp flags & (syn | ack) == syn ct mark set ct mark & 0xf7ffffff | 0x10000000 goto ask
+		tcp option mptcp subtype != 2 goto ask
+		tcp flags & syn == syn goto ask
+		tcp flags & (fin | rst) != 0 return
+		tcp doff < 12 accept
+		tcp option mptcp length > 16 accept
+	}
 	chain forward {
 		type filter hook forward priority -151; policy accept;
-		meta mark & 0x20000000 == 0x20000000 accept
-		tcp option mptcp subtype != 2 meta mark set meta mark | 0x40000000
-		tcp flags & (syn | fin | rst) == 0 ct mark & 0x18000000 != 0x10000000 accept
-		tcp flags & syn == syn tcp option mptcp exists meta mark set meta mark | 0x40000000
-		ct mark & 0x10000000 == 0x10000000 meta mark set meta mark | 0x40000000
-	}
-	chain forward_verdicts {
-		type filter hook forward priority -149; policy accept;
-		meta mark & 0x10000000 == 0x10000000 ct mark set ct mark & 0xf7ffffff | 0x10000000
-		meta mark & 0x8000000 == 0x8000000 ct mark set ct mark | 0x8000000
+		tcp option mptcp exists jump has_mptcp
+		ct mark & 0x10000000 == 0x10000000 goto watched
 	}
 }
 RULES
 
 for family in iptables ip6tables; do
-  while $family -w 5 -t mangle -D FORWARD -m mark --mark 0x40000000/0x40000000 -j MPGATE_FORWARD 2>/dev/null; do :; done
+  while $family -w 5 -t mangle -D FORWARD -m mark --mark 0x40000000/0x40000000 -j MPGATE_ASK 2>/dev/null; do :; done
+  while $family -w 5 -t mangle -D FORWARD -m mark --mark 0x60000000/0x60000000 -j MPGATE_ANSWERED 2>/dev/null; do :; done
   $family-restore --noflush -w 5 <<'RULES'
 *mangle
-:MPGATE_FORWARD - [0:0]
--A MPGATE_FORWARD -j NFQUEUE --queue-num 0 --queue-bypass
--A FORWARD -m mark --mark 0x40000000/0x40000000 -j MPGATE_FORWARD
+:MPGATE_ASK - [0:0]
+:MPGATE_ANSWERED - [0:0]
+-A MPGATE_ASK -j CONNMARK --restore-mark --nfmask 0x18000000 --ctmask 0x18000000
+-A MPGATE_ASK -j NFQUEUE --queue-num 0 --queue-bypass
+-A MPGATE_ANSWERED -j CONNMARK --save-mark --nfmask 0x18000000 --ctmask 0x18000000
+-A MPGATE_ANSWERED -j MARK --set-xmark 0x0/0x60000000
+-A MPGATE_ANSWERED -j ACCEPT
+-A FORWARD -m mark --mark 0x40000000/0x40000000 -j MPGATE_ASK
+-I FORWARD -m mark --mark 0x60000000/0x60000000 -j MPGATE_ANSWERED
 COMMIT
 RULES
 done

@@ -3,24 +3,32 @@
 use std::path::Path;
 
 use crate::attach::tool::Tool;
-use crate::attach::{AttachError, Backend, Hook, Plan, QueueMode, nft};
-use crate::marks;
+use crate::attach::{AttachError, Backend, Plan, QueueMode, nft};
+use crate::marks::{self, SAVED};
+
+const TABLE: &str = "mangle";
 
 /// Every chain of ours is called so, and nothing else is taken out.
 const PREFIX: &str = "MPGATE_";
 
-/// Reads the verdict's mark, in a chain behind the one that queued.
-const VERDICTS: &str = "MPGATE_VERDICTS";
+/// Chooses packets, in mode `strict`.
+const CHOOSE: &str = "MPGATE_CHOOSE";
+
+/// Hands packets to the gate.
+const ASK: &str = "MPGATE_ASK";
+
+/// Saves what the gate said of packets that it sent through the rules again.
+const ANSWERED: &str = "MPGATE_ANSWERED";
 
 /// Seconds to wait for another iptables at work.
 const WAIT_SECS: &str = "5";
 
-/// What goes into one table.
-struct Block {
-    table: &'static str,
+/// What goes into the mangle table.
+#[derive(Default)]
+struct Rules {
     /// Our chains, with their rules.
-    chains: Vec<(String, Vec<String>)>,
-    /// The rules in chains that are not ours.
+    chains: Vec<(&'static str, Vec<String>)>,
+    /// The rules that lead to them from chains of the kernel.
     jumps: Vec<Jump>,
 }
 
@@ -56,7 +64,7 @@ fn families() -> &'static [Family] {
 
 /// A shell script that puts the rules in, or replaces them.
 pub(super) fn script(plan: &Plan) -> String {
-    let blocks = blocks(plan);
+    let rules = rules(plan);
     let mut text = format!(
         "#!/bin/sh\n# {} --print\n# Out with it: mpgate detach\nset -e\n\n",
         plan.command(Backend::Iptables)
@@ -65,16 +73,11 @@ pub(super) fn script(plan: &Plan) -> String {
         text += &format!("nft -f - <<'RULES'\n{}RULES\n\n", nft::prefilter(plan));
     }
     text += "for family in iptables ip6tables; do\n";
-    for block in &blocks {
-        for Jump { rule, .. } in &block.jumps {
-            text += &format!(
-                "  while $family -w {WAIT_SECS} -t {} -D {rule} 2>/dev/null; do :; done\n",
-                block.table
-            );
-        }
+    for Jump { rule, .. } in &rules.jumps {
+        text += &format!("  while $family -w {WAIT_SECS} -t {TABLE} -D {rule} 2>/dev/null; do :; done\n");
     }
-    let rules: String = blocks.iter().map(|block| block.restore(&[])).collect();
-    text += &format!("  $family-restore --noflush -w {WAIT_SECS} <<'RULES'\n{rules}RULES\ndone\n");
+    let restored = rules.restore(&[]);
+    text += &format!("  $family-restore --noflush -w {WAIT_SECS} <<'RULES'\n{restored}RULES\ndone\n");
     text
 }
 
@@ -84,13 +87,13 @@ pub(super) fn install(plan: &Plan) -> Result<(), AttachError> {
     } else {
         nft::remove()?;
     }
-    families().iter().try_for_each(|family| family.replace(&blocks(plan)))
+    families().iter().try_for_each(|family| family.replace(Some(&rules(plan))))
 }
 
 /// Where iptables is not installed, there is nothing of ours in it.
 pub(super) fn remove() -> Result<(), AttachError> {
     for family in families() {
-        match family.replace(&[]) {
+        match family.replace(None) {
             Ok(()) | Err(AttachError::Missing { .. }) => {}
             Err(error) => return Err(error),
         }
@@ -98,36 +101,58 @@ pub(super) fn remove() -> Result<(), AttachError> {
     Ok(())
 }
 
-fn blocks(plan: &Plan) -> Vec<Block> {
-    let mut mangle = Block { table: "mangle", chains: Vec::new(), jumps: Vec::new() };
+fn rules(plan: &Plan) -> Rules {
+    let (first, jump) = match plan.mode {
+        QueueMode::Control => (format!("-m mark --mark {}", masked(marks::ASKED)), ASK),
+        QueueMode::Strict => ("-p tcp".to_owned(), CHOOSE),
+        QueueMode::All => ("-p tcp".to_owned(), ASK),
+    };
+    let mut rules = Rules::default();
     for hook in plan.hook.chains() {
         let hook = hook.to_uppercase();
-        let chain = format!("{PREFIX}{hook}");
-        let chosen = match plan.mode {
-            QueueMode::Control => format!("-m mark --mark {}", masked(marks::PREFILTER)),
-            QueueMode::Strict | QueueMode::All => "-p tcp".to_owned(),
-        };
         // Behind the rules of others, since a queued packet sees no more of this chain.
-        mangle.jumps.push(Jump { how: "-A", rule: format!("{hook} {chosen} -j {chain}") });
-        mangle.chains.push((chain, queueing(plan)));
+        rules.jumps.push(Jump { how: "-A", rule: format!("{hook} {first} -j {jump}") });
+        if plan.mode != QueueMode::All {
+            // Before the rules of others, which a packet that comes back has met already.
+            let came_back = masked(marks::ASKED | marks::ANSWERED);
+            rules
+                .jumps
+                .push(Jump { how: "-I", rule: format!("{hook} -m mark --mark {came_back} -j {ANSWERED}") });
+        }
     }
-    if plan.mode != QueueMode::Strict {
-        return vec![mangle];
+    let own_resets_pass =
+        format!("-m mark --mark {:#x}/{:#x} -j RETURN", marks::ANSWERED, marks::ASKED | marks::ANSWERED);
+    let queue = queue_target(plan);
+    let asked = format!("-j MARK --set-xmark {}", masked(marks::ASKED));
+    let told = format!("-j CONNMARK --restore-mark --nfmask {SAVED:#x} --ctmask {SAVED:#x}");
+    let ask = match plan.mode {
+        // nftables has chosen already: its rules see all of a TCP header, and cost less.
+        QueueMode::Control => vec![told, queue],
+        QueueMode::Strict => vec![own_resets_pass, asked, told, queue],
+        QueueMode::All => vec![own_resets_pass, queue],
+    };
+    rules.chains.push((ASK, ask));
+    if plan.mode == QueueMode::Strict {
+        let chosen = vec![
+            format!(
+                "-p tcp --tcp-flags SYN,ACK SYN --tcp-option 30 -j CONNMARK --set-xmark {}",
+                masked(SAVED)
+            ),
+            format!("-p tcp --tcp-option 30 -j {ASK}"),
+            "-p tcp --tcp-flags SYN,FIN,RST NONE -j RETURN".to_owned(),
+            format!("-m connmark --mark {} -j {ASK}", masked(marks::WATCHED)),
+        ];
+        rules.chains.push((CHOOSE, chosen));
     }
-    let verdicts = (VERDICTS.to_owned(), vec![watch()]);
-    if plan.hook != Hook::Input {
-        mangle.chains.push(verdicts.clone());
-        mangle.jumps.push(Jump { how: "-I", rule: format!("POSTROUTING {}", watched()) });
+    if plan.mode != QueueMode::All {
+        let saved = format!("-j CONNMARK --save-mark --nfmask {SAVED:#x} --ctmask {SAVED:#x}");
+        let spent = format!("-j MARK --set-xmark 0x0/{:#x}", marks::ASKED | marks::ANSWERED);
+        rules.chains.push((ANSWERED, vec![saved, spent, "-j ACCEPT".to_owned()]));
     }
-    if !matches!(plan.hook, Hook::Input | Hook::Host) {
-        return vec![mangle];
-    }
-    // What comes for this machine meets no POSTROUTING; the security table is the last that it meets.
-    let jumps = vec![Jump { how: "-I", rule: format!("INPUT {}", watched()) }];
-    vec![mangle, Block { table: "security", chains: vec![verdicts], jumps }]
+    rules
 }
 
-fn queueing(plan: &Plan) -> Vec<String> {
+fn queue_target(plan: &Plan) -> String {
     let queues = if plan.first_queue == plan.last_queue {
         format!("--queue-num {}", plan.first_queue)
     } else {
@@ -136,36 +161,14 @@ fn queueing(plan: &Plan) -> Vec<String> {
     // One queue has nothing to spread, and iptables says so.
     let fanout = if plan.fanout && plan.first_queue != plan.last_queue { " --queue-cpu-fanout" } else { "" };
     let bypass = if plan.bypass { " --queue-bypass" } else { "" };
-    let queue = format!("-j NFQUEUE {queues}{fanout}{bypass}");
-    let own_resets_pass = format!("-m mark --mark {} -j RETURN", masked(marks::RESET));
-    match plan.mode {
-        QueueMode::All => vec![own_resets_pass, queue],
-        QueueMode::Strict => vec![
-            own_resets_pass,
-            format!("-p tcp --tcp-option 30 {queue}"),
-            "-p tcp --tcp-flags SYN,FIN,RST NONE -j RETURN".to_owned(),
-            format!("-m connmark --mark {} {queue}", masked(marks::WATCHED)),
-        ],
-        // nftables has chosen already: its rules see all of a TCP header, and cost less.
-        QueueMode::Control => vec![queue],
-    }
-}
-
-/// Packets that the gate has marked.
-fn watched() -> String {
-    format!("-p tcp -m mark --mark {} -j {VERDICTS}", masked(marks::WATCHED))
-}
-
-fn watch() -> String {
-    let bit = marks::WATCHED;
-    format!("-j CONNMARK --save-mark --nfmask {bit:#x} --ctmask {bit:#x}")
+    format!("-j NFQUEUE {queues}{fanout}{bypass}")
 }
 
 fn masked(bit: u32) -> String {
     format!("{bit:#x}/{bit:#x}")
 }
 
-impl Block {
+impl Rules {
     /// As `iptables-restore --noflush` reads it: one transaction, in which `first` comes first.
     fn restore(&self, first: &[String]) -> String {
         let declared = self.chains.iter().map(|(chain, _)| format!(":{chain} - [0:0]"));
@@ -175,18 +178,18 @@ impl Block {
             .flat_map(|(chain, rules)| rules.iter().map(move |rule| format!("-A {chain} {rule}")));
         let jumps = self.jumps.iter().map(|Jump { how, rule }| format!("{how} {rule}"));
         let lines: Vec<_> = first.iter().cloned().chain(declared).chain(rules).chain(jumps).collect();
-        format!("*{}\n{}\nCOMMIT\n", self.table, lines.join("\n"))
+        format!("*{TABLE}\n{}\nCOMMIT\n", lines.join("\n"))
     }
 }
 
 impl Family {
-    /// Puts `blocks` in the place of all that is ours; a table changes in one step.
-    fn replace(&self, blocks: &[Block]) -> Result<(), AttachError> {
+    /// Puts `rules` in the place of all that is ours; a table changes in one step.
+    fn replace(&self, rules: Option<&Rules>) -> Result<(), AttachError> {
         let mut old = ours(&self.save.run(&[], "")?);
         let mut text = String::new();
-        for block in blocks {
-            let undone = old.iter().position(|undo| undo.table == block.table).map(|at| old.swap_remove(at));
-            text += &block.restore(&undone.map(Undo::lines).unwrap_or_default());
+        if let Some(rules) = rules {
+            let undone = old.iter().position(|undo| undo.table == TABLE).map(|at| old.swap_remove(at));
+            text += &rules.restore(&undone.map(Undo::lines).unwrap_or_default());
         }
         for undo in old {
             text += &format!("*{}\n{}\nCOMMIT\n", undo.table.clone(), undo.lines().join("\n"));

@@ -11,6 +11,16 @@ const NFT: Tool =
 /// mangle table sits.
 const PRIORITY: i32 = -150;
 
+/// Bytes of options in a TCP header, at most.
+const OPTIONS_MAX: u32 = 40;
+
+/// Bytes of the MP_JOIN in a third ACK (RFC 8684 3.2). The kernel's matching sees the first MPTCP option of a segment alone; a
+/// segment that has no room for this one behind its DSS hides none.
+const JOIN_ACK: u32 = 24;
+
+/// The shortest header, in words, that has room for it behind a DSS of four bytes.
+const JOIN_BEHIND_DSS_DOFF: u32 = (20 + 4 + JOIN_ACK) / 4;
+
 /// Loaded before a new table, it leaves none of the old one; alone, it takes ours out, and a table that is not there is
 /// no error.
 const CLEAR: &str = "table inet mpgate\ndelete table inet mpgate\n";
@@ -18,53 +28,83 @@ const CLEAR: &str = "table inet mpgate\ndelete table inet mpgate\n";
 /// The whole ruleset of the nft backend.
 pub(super) fn script(plan: &Plan) -> String {
     let queue = queue_statement(plan);
-    let mut rules = format!(
-        "#!/usr/sbin/nft -f\n# {} --print\n# Out with it: mpgate detach, or nft delete table inet mpgate\n\n{CLEAR}",
-        plan.command(Backend::Nft)
-    );
-    let mut chains = String::new();
-    for hook in plan.hook.chains() {
-        chains += &chain(hook, hook, PRIORITY, &chosen(plan.mode, &queue));
-        chains += &verdicts(hook, plan.mode);
-    }
-    rules += &table(&chains);
-    rules
-}
-
-/// What the iptables backend borrows in `control` mode: packets to be queued get a mark just before the mangle table
-/// reads it, and verdicts are saved just behind it.
-pub(super) fn prefilter(plan: &Plan) -> String {
-    let mark = format!("meta mark set meta mark | {:#x}", marks::PREFILTER);
-    let mut chains = String::new();
-    for hook in plan.hook.chains() {
-        chains += &chain(hook, hook, PRIORITY - 1, &chosen(QueueMode::Control, &mark));
-        chains += &verdicts(hook, QueueMode::Control);
-    }
-    format!("{CLEAR}{}", table(&chains))
-}
-
-/// The rules that do `then` to the packets of a mode.
-fn chosen(mode: QueueMode, then: &str) -> String {
-    let mut body = String::new();
-    line(&mut body, &format!("{} accept", has("meta", marks::RESET)));
-    match mode {
-        QueueMode::All => line(&mut body, &format!("meta l4proto tcp {then}")),
-        QueueMode::Strict => line(&mut body, &format!("tcp option mptcp exists {then}")),
-        QueueMode::Control => line(&mut body, &format!("tcp option mptcp subtype != 2 {then}")),
-    }
-    // Data, which is nearly all there is, sees no more rules than this.
-    let data = "tcp flags & (syn | fin | rst) == 0";
-    match mode {
-        QueueMode::All => return body,
-        QueueMode::Strict => line(&mut body, &format!("{data} accept")),
-        QueueMode::Control => {
-            let (watched, both) = (marks::WATCHED, marks::WATCHED | marks::DECIDED);
-            line(&mut body, &format!("{data} ct mark & {both:#x} != {watched:#x} accept"));
-            line(&mut body, &format!("tcp flags & syn == syn tcp option mptcp exists {then}"));
+    let chains = match plan.mode {
+        QueueMode::All => hooked(plan, PRIORITY, &[own_resets_pass(), format!("meta l4proto tcp {queue}")]),
+        QueueMode::Control | QueueMode::Strict => {
+            let came_back = format!("{} goto answered", has("meta", marks::ANSWERED));
+            ask(queue) + &answered() + &choosing(plan, PRIORITY, &[came_back])
         }
-    }
-    line(&mut body, &format!("{} {then}", has("ct", marks::WATCHED)));
-    body
+    };
+    format!(
+        "#!/usr/sbin/nft -f\n# {} --print\n# Out with it: mpgate detach, or nft delete table inet mpgate\n\n{CLEAR}{}",
+        plan.command(Backend::Nft),
+        table(&chains)
+    )
+}
+
+/// What the iptables backend borrows in `control` mode: packets for the gate get a mark just before the mangle table reads
+/// it.
+pub(super) fn prefilter(plan: &Plan) -> String {
+    let ask = chain("ask", &[own_resets_pass(), set("meta", u32::MAX, marks::ASKED)]);
+    format!("{CLEAR}{}", table(&(ask + &choosing(plan, PRIORITY - 1, &[]))))
+}
+
+/// The chains that choose packets for chain `ask`. Most packets have no MPTCP option and belong to no connection that is
+/// watched: they meet `first` and two rules. Most SYNs with MPTCP lead to a connection that is watched, so it is marked at once;
+/// the gate takes back what is wrong.
+fn choosing(plan: &Plan, priority: i32, first: &[String]) -> String {
+    let opening = "tcp flags & (syn | ack) == syn";
+    let data = "tcp flags & (syn | fin | rst) == 0";
+    let (watched, has_mptcp) = match plan.mode {
+        QueueMode::Control => {
+            // What is not decided is the handshake, which begins anew.
+            let marked = set("ct", !marks::DECIDED, marks::WATCHED);
+            let has_mptcp = vec![
+                format!("{opening} {marked} goto ask"),
+                "tcp option mptcp subtype != 2 goto ask".to_owned(),
+                "tcp flags & syn == syn goto ask".to_owned(),
+                "tcp flags & (fin | rst) != 0 return".to_owned(),
+                format!("tcp doff < {} accept", JOIN_BEHIND_DSS_DOFF),
+                format!("tcp option mptcp length > {} accept", OPTIONS_MAX - JOIN_ACK),
+            ];
+            (format!("{data} {} accept", has("ct", marks::DECIDED)), has_mptcp)
+        }
+        QueueMode::Strict | QueueMode::All => {
+            let marked = format!("{opening} {}", set("ct", u32::MAX, marks::SAVED));
+            (format!("{data} accept"), vec![marked, "goto ask".to_owned()])
+        }
+    };
+    let mut rules = first.to_vec();
+    rules.push("tcp option mptcp exists jump has_mptcp".to_owned());
+    rules.push(format!("{} goto watched", has("ct", marks::WATCHED)));
+    chain("watched", &[watched, "goto ask".to_owned()])
+        + &chain("has_mptcp", &has_mptcp)
+        + &hooked(plan, priority, &rules)
+}
+
+/// Hands packets to the gate, with what is saved of their connection.
+fn ask(queue: String) -> String {
+    let mut rules = vec![set("meta", !marks::SAVED, marks::ASKED)];
+    rules.extend(copied("ct", "meta"));
+    rules.push(queue);
+    chain("ask", &rules)
+}
+
+/// Where packets come by that the gate has answered: its own resets, and those that it sent through the rules again.
+fn answered() -> String {
+    let mut rules = vec![own_resets_pass(), set("ct", !marks::SAVED, 0)];
+    rules.extend(copied("meta", "ct"));
+    rules.push(set("meta", !(marks::ASKED | marks::ANSWERED), 0));
+    chain("answered", &rules)
+}
+
+/// nftables has no `or` of two marks, so each bit has its rule.
+fn copied(from: &str, to: &str) -> [String; 2] {
+    [marks::WATCHED, marks::DECIDED].map(|bit| format!("{} {}", has(from, bit), set(to, u32::MAX, bit)))
+}
+
+fn own_resets_pass() -> String {
+    format!("meta mark & {:#x} == {:#x} accept", marks::ASKED | marks::ANSWERED, marks::ANSWERED)
 }
 
 fn queue_statement(plan: &Plan) -> String {
@@ -81,37 +121,35 @@ fn queue_statement(plan: &Plan) -> String {
     }
 }
 
-/// A packet that was accepted goes on with the next chain, so its mark is read there. A flow whose handshake begins anew is
-/// undecided again.
-fn verdicts(hook: &str, mode: QueueMode) -> String {
-    let (watched, decided) = (marks::WATCHED, marks::DECIDED);
-    let mut body = String::new();
-    match mode {
-        QueueMode::All => return body,
-        QueueMode::Strict => {
-            line(&mut body, &format!("{} ct mark set ct mark | {watched:#x}", has("meta", watched)));
-        }
-        QueueMode::Control => {
-            let undecided = format!("ct mark set ct mark & {:#x} | {watched:#x}", !decided);
-            line(&mut body, &format!("{} {undecided}", has("meta", watched)));
-            line(&mut body, &format!("{} ct mark set ct mark | {decided:#x}", has("meta", decided)));
-        }
-    }
-    chain(&format!("{hook}_verdicts"), hook, PRIORITY + 1, &body)
-}
-
 fn has(whose: &str, bit: u32) -> String {
     format!("{whose} mark & {bit:#x} == {bit:#x}")
 }
 
-fn line(body: &mut String, rule: &str) {
-    *body += &format!("\t\t{rule}\n");
+/// The bits `kept` of a mark stay, and those of `added` come.
+fn set(whose: &str, kept: u32, added: u32) -> String {
+    let mut statement = format!("{whose} mark set {whose} mark");
+    if kept != u32::MAX {
+        statement += &format!(" & {kept:#x}");
+    }
+    if added != 0 {
+        statement += &format!(" | {added:#x}");
+    }
+    statement
 }
 
-fn chain(name: &str, hook: &str, priority: i32, body: &str) -> String {
-    format!(
-        "\tchain {name} {{\n\t\ttype filter hook {hook} priority {priority}; policy accept;\n{body}\t}}\n"
-    )
+fn chain(name: &str, rules: &[String]) -> String {
+    let rules: String = rules.iter().map(|rule| format!("\t\t{rule}\n")).collect();
+    format!("\tchain {name} {{\n{rules}\t}}\n")
+}
+
+/// A chain in each of the plan's hooks.
+fn hooked(plan: &Plan, priority: i32, rules: &[String]) -> String {
+    plan.hook.chains().iter().map(|hook| base_chain(hook, hook, priority, rules)).collect()
+}
+
+fn base_chain(name: &str, hook: &str, priority: i32, rules: &[String]) -> String {
+    let place = format!("type filter hook {hook} priority {priority}; policy accept;");
+    chain(name, &[&[place], rules].concat())
 }
 
 fn table(chains: &str) -> String {
@@ -143,9 +181,8 @@ pub(super) fn remove() -> Result<(), AttachError> {
 /// Asks the kernel, with a chain that is checked and not loaded. Whatever it says of a statement this simple, the
 /// statement is what it lacks.
 fn has_queue_statement() -> Result<(), AttachError> {
-    let mut body = String::new();
-    line(&mut body, "queue flags bypass to 0");
-    let asked = format!("table inet mpgate_question {{\n{}}}\n", chain("any", "forward", PRIORITY, &body));
+    let queues = base_chain("any", "forward", PRIORITY, &["queue flags bypass to 0".to_owned()]);
+    let asked = format!("table inet mpgate_question {{\n{queues}}}\n");
     match NFT.run(&["-c", "-f", "-"], &asked) {
         Ok(_) => Ok(()),
         Err(AttachError::Refused { .. }) => Err(AttachError::NoQueueStatement),

@@ -204,6 +204,6 @@ pub struct Findings {
     pub subflow: Option<SubflowId>,
     /// Its flow is one that the gate keeps watching: the kernel shall send its SYN/ACK, FIN and RST too.
     pub watched: bool,
-    /// No handshake of its flow is under way: the kernel may let its data pass.
+    /// No handshake of its flow is under way that may lead to a connection or subflow: the kernel may let its data pass.
     pub decided: bool,
 }

@@ -84,7 +84,6 @@ impl Engine {
             Some(passed) => self.tracker.commit(now, packet, finding, passed),
             None => (finding.connection, finding.subflow),
         };
-        let is_mptcp = connection.is_some() || !signals.list.is_empty();
         let findings = Findings {
             flow: packet.flow,
             segment: packet.segment,
@@ -93,8 +92,8 @@ impl Engine {
             standing: finding.standing,
             connection,
             subflow,
-            watched: connection.is_some(),
-            decided: is_mptcp && !self.tracker.awaits_more(packet, finding),
+            watched: connection.is_some() && !finding.leads_nowhere(),
+            decided: !self.tracker.awaits_more(packet, finding),
         };
         self.decision(judgement, ingress, mark, Some(findings))
     }

@@ -2,6 +2,7 @@
 
 mod socket;
 mod interfaces;
+mod passage;
 mod resets;
 mod report;
 mod verdicts;

@@ -48,7 +48,7 @@ impl ResetSockets {
 
 fn raw(domain: Domain) -> io::Result<Socket> {
     let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(HEADER_INCLUDED)))?;
-    socket.set_mark(marks::RESET)?;
+    socket.set_mark(marks::ANSWERED)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
 }

@@ -19,9 +19,10 @@ const MESSAGE_MAX: usize = 40;
 
 /// What the kernel shall do with a packet that it keeps (linux/netfilter.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
+pub(super) enum Answer {
     Drop,
     Accept,
+    /// The packet meets the rules that queued it once more.
     Repeat,
 }
 
@@ -44,9 +45,10 @@ enum Reach {
     UpTo(u32),
 }
 
-/// Packets in a row that are accepted with the same mark.
+/// Packets in a row with the same answer and mark.
 #[derive(Clone, Copy, Debug)]
 struct Run {
+    answer: Answer,
     mark: Option<u32>,
     first: u32,
     last: u32,
@@ -65,21 +67,15 @@ impl Verdicts {
         Self { queue, messages: ArrayVec::new_const(), run: None }
     }
 
-    /// The packet goes on as it is, with that mark where one is given.
-    pub(super) fn accept(&mut self, id: u32, mark: Option<u32>) {
+    /// Answers a packet that stays as it is, and gives it that mark where there is one.
+    pub(super) fn give(&mut self, id: u32, answer: Answer, mark: Option<u32>) {
         match &mut self.run {
-            Some(run) if run.mark == mark => run.last = id,
+            Some(run) if (run.answer, run.mark) == (answer, mark) => run.last = id,
             _ => {
                 self.end_run();
-                self.run = Some(Run { mark, first: id, last: id });
+                self.run = Some(Run { answer, mark, first: id, last: id });
             }
         }
-    }
-
-    /// The packet is lost.
-    pub(super) fn drop(&mut self, id: u32) {
-        self.end_run();
-        self.say(Answer::Drop, Reach::One(id), None);
     }
 
     /// All packets up to that id meet the kernel's rules once more; nothing else may be held back then.
@@ -107,9 +103,9 @@ impl Verdicts {
     }
 
     fn end_run(&mut self) {
-        if let Some(Run { mark, first, last }) = self.run.take() {
+        if let Some(Run { answer, mark, first, last }) = self.run.take() {
             let reach = if first == last { Reach::One(last) } else { Reach::UpTo(last) };
-            self.say(Answer::Accept, reach, mark);
+            self.say(answer, reach, mark);
         }
     }
 
@@ -185,19 +181,19 @@ mod tests {
 
     #[test]
     fn a_packet_alone_has_its_own_verdict() {
-        assert_eq!(sent(|verdicts| verdicts.accept(9, None)), [(1, false, 9, None)]);
-        assert_eq!(sent(|verdicts| verdicts.accept(9, Some(5))), [(1, false, 9, Some(5))]);
-        assert_eq!(sent(|verdicts| verdicts.drop(9)), [(0, false, 9, None)]);
+        assert_eq!(sent(|verdicts| verdicts.give(9, Answer::Accept, None)), [(1, false, 9, None)]);
+        assert_eq!(sent(|verdicts| verdicts.give(9, Answer::Accept, Some(5))), [(1, false, 9, Some(5))]);
+        assert_eq!(sent(|verdicts| verdicts.give(9, Answer::Drop, None)), [(0, false, 9, None)]);
     }
 
     #[test]
     fn a_run_of_accepts_is_one_message_and_order_is_kept() {
         let said = sent(|verdicts| {
-            (1..=5).for_each(|id| verdicts.accept(id, None));
-            verdicts.drop(6);
-            (7..=8).for_each(|id| verdicts.accept(id, None));
-            (9..=11).for_each(|id| verdicts.accept(id, Some(3)));
-            verdicts.accept(12, None);
+            (1..=5).for_each(|id| verdicts.give(id, Answer::Accept, None));
+            verdicts.give(6, Answer::Drop, None);
+            (7..=8).for_each(|id| verdicts.give(id, Answer::Accept, None));
+            (9..=11).for_each(|id| verdicts.give(id, Answer::Accept, Some(3)));
+            verdicts.give(12, Answer::Accept, None);
         });
         let expected = [
             (1, true, 5, None),
@@ -211,8 +207,9 @@ mod tests {
 
     #[test]
     fn ids_that_wrap_round_are_still_a_run() {
-        let said =
-            sent(|verdicts| [u32::MAX, 0, 1].map(|id| verdicts.accept(id, None)).into_iter().collect());
+        let said = sent(|verdicts| {
+            [u32::MAX, 0, 1].map(|id| verdicts.give(id, Answer::Accept, None)).into_iter().collect()
+        });
         assert_eq!(said, [(1, true, 1, None)]);
     }
 
@@ -220,7 +217,7 @@ mod tests {
     fn a_full_group_fits() {
         let mut verdicts = Verdicts::new(7);
         for id in 1..=u32::try_from(GROUP_MAX).unwrap() {
-            verdicts.accept(id, Some(id));
+            verdicts.give(id, Answer::Accept, Some(id));
         }
         let (ours, theirs) = UnixDatagram::pair().unwrap();
         verdicts.send(&ours).unwrap();
@@ -232,9 +229,9 @@ mod tests {
     #[test]
     fn a_group_that_is_not_taken_goes_one_by_one() {
         let mut verdicts = Verdicts::new(7);
-        verdicts.accept(1, None);
-        verdicts.drop(2);
-        verdicts.accept(3, None);
+        verdicts.give(1, Answer::Accept, None);
+        verdicts.give(2, Answer::Drop, None);
+        verdicts.give(3, Answer::Accept, None);
         let mut taken = Vec::new();
         let sent = verdicts.send_by(|bytes| {
             let said = read(bytes);

@@ -9,20 +9,21 @@ use arrayvec::ArrayVec;
 use nfq::{Message, Queue};
 use rustix::io::Errno;
 
-use crate::engine::{Decision, Egress, Engine, Fate, Findings, Ingress, Verdict, enforce};
+use crate::clock;
+use crate::engine::{Decision, Egress, Engine, Fate, Ingress, Verdict, enforce};
 use crate::evidence::Collector;
 use crate::metrics::QueueMetrics;
 use crate::priority::Patience;
 use crate::queue::interfaces::Interfaces;
+use crate::queue::passage::passage;
 use crate::queue::report::Report;
 use crate::queue::resets::ResetSockets;
-use crate::queue::verdicts::{GROUP_MAX, Verdicts};
+use crate::queue::verdicts::{Answer, GROUP_MAX, Verdicts};
 use crate::queue::whole::{Awaited, HEAD_BYTES, WHOLE_BYTES, whole_queue};
 use crate::queue::{QueueError, QueueOptions, kernel_queues, socket};
 use crate::time::Timestamp;
 use crate::wire::edit::ChecksumState;
 use crate::wire::reset::Reset;
-use crate::{clock, marks};
 
 /// How long a worker that stops goes on answering what waits; a full queue takes a few milliseconds.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
@@ -214,7 +215,7 @@ impl Worker {
     fn settle(&mut self, metrics: &QueueMetrics, decision: &Decision, mut message: Message) {
         let id = message.get_packet_id();
         let first_look = message.get_queue_num() == self.number;
-        let mark = mark(decision, message.get_nfmark());
+        let (passing, mark) = passage(decision, message.get_nfmark());
         let egress = match decision.verdict {
             Verdict::Accept => Egress { fate: Fate::Unchanged, resets: ArrayVec::new() },
             // The kernel would take the part for the whole and lose the rest.
@@ -224,13 +225,17 @@ impl Worker {
             }
         };
         match egress.fate {
-            Fate::Unchanged if first_look => self.verdicts.accept(id, mark),
-            Fate::Lost if first_look => self.verdicts.drop(id),
+            Fate::Unchanged if first_look => self.verdicts.give(id, passing, mark),
+            Fate::Lost if first_look => self.verdicts.give(id, Answer::Drop, None),
             fate @ (Fate::Unchanged | Fate::Rewritten | Fate::Lost) => {
                 if let Some(mark) = mark {
                     message.set_nfmark(mark);
                 }
-                let verdict = if fate == Fate::Lost { nfq::Verdict::Drop } else { nfq::Verdict::Accept };
+                let verdict = match (fate, passing) {
+                    (Fate::Lost, _) | (_, Answer::Drop) => nfq::Verdict::Drop,
+                    (_, Answer::Accept) => nfq::Verdict::Accept,
+                    (_, Answer::Repeat) => nfq::Verdict::Repeat,
+                };
                 self.answer_alone(metrics, message, verdict);
             }
         }
@@ -304,17 +309,6 @@ fn configure(queue: &mut Queue, options: QueueOptions) -> Result<(), QueueError>
 
 fn checksum(message: &Message) -> ChecksumState {
     if message.is_checksum_ready() { ChecksumState::Complete } else { ChecksumState::Partial }
-}
-
-/// The mark that the packet gets, where it is another than it has.
-fn mark(decision: &Decision, before: u32) -> Option<u32> {
-    let ours = |findings: Findings| {
-        let bit = |is_set, bit| if is_set { bit } else { 0 };
-        bit(findings.watched, marks::WATCHED) | bit(findings.decided, marks::DECIDED)
-    };
-    let mark = before & !marks::PREFILTER | decision.findings.map_or(0, ours);
-    let mark = decision.mark.map_or(mark, |by_rule| by_rule.set(mark));
-    (mark != before).then_some(mark)
 }
 
 impl QueueError {

@@ -58,7 +58,7 @@ pub use standing::{ConnectionId, FallbackCause, Standing, StandingSet, SubflowId
 
 use crate::wire::{Flow, Packet};
 use connections::Connections;
-use handshake::Handshake;
+use handshake::{Handshake, State};
 use keyed::HashKey;
 use passages::Passages;
 use sources::Sources;
@@ -166,10 +166,12 @@ impl Tracker {
         &self.rates
     }
 
-    /// Whether a handshake of that segment's flow is under way; ask once the segment was remembered.
+    /// Whether a handshake of that segment's flow is under way that may lead to a connection or subflow; ask once the segment
+    /// was remembered.
     pub fn awaits_more(&self, packet: &Packet<'_>, finding: &Finding) -> bool {
         let (pair, _) = packet.flow.pair();
-        let under_way = |handshake: &Handshake| !handshake.concluded;
+        let under_way =
+            |handshake: &Handshake| !handshake.concluded && !matches!(handshake.state, State::Stripped);
         !finding.settled && self.handshakes.read(finding.hash, pair, under_way) == Some(true)
     }
 

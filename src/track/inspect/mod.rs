@@ -84,6 +84,11 @@ impl Finding {
         Self { connection: Some(connection), ..self }
     }
 
+    /// It ended the handshake of its flow, and no connection or subflow came of it.
+    pub(crate) const fn leads_nowhere(&self) -> bool {
+        matches!(self.lesson, Lesson::Forget)
+    }
+
     fn of_known(self, known: Known) -> Self {
         Self { known: Some(known), ..self.of(known.id()) }
     }
