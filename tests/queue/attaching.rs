@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use mpgate::attach::{AttachError, Backend, Hook, Plan, QueueMode};
+use mpgate::marks;
 use socket2::Protocol;
 
 use crate::netns::{inside, run_in};
@@ -161,4 +162,46 @@ fn without_the_capability_attach_ends_with_code_2_and_changes_nothing() {
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(rules(&ns), before);
+}
+
+/// Where the kernel lacks `queue`, packets come by as the gate sends them through the rules again.
+#[test]
+fn the_rules_of_nftables_save_what_the_gate_says_and_take_its_marks_off() {
+    const OTHERS: u32 = 7;
+    for said in [marks::WATCHED, marks::WATCHED | marks::DECIDED] {
+        let Some(world) = World::new() else { return };
+        let ns = world.router();
+        let script = plan(Hook::Forward, QueueMode::Control).script(Backend::Nft);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("rules.nft");
+        fs::write(&file, script.replace(&format!("queue flags bypass to {QUEUE}"), "accept")).unwrap();
+        run_in(&ns, &format!("nft -f {}", file.display()));
+        let back = marks::ASKED | marks::ANSWERED | said | OTHERS;
+        for family in ["iptables", "ip6tables"] {
+            run_in(&ns, &format!("{family} -t raw -A PREROUTING -p tcp -j MARK --set-mark {back:#x}"));
+            run_in(
+                &ns,
+                &format!("{family} -t mangle -A POSTROUTING -p tcp -m mark --mark {:#x}", said | OTHERS),
+            );
+            run_in(
+                &ns,
+                &format!("{family} -t mangle -A POSTROUTING -p tcp -m mark ! --mark {:#x}", said | OTHERS),
+            );
+        }
+        for family in SERVER {
+            assert_eq!(world.transfer(family, Protocol::TCP, 1000).unwrap(), 1000);
+        }
+        for save in ["iptables-save", "ip6tables-save"] {
+            let saved = run_in(&ns, &format!("{save} -c -t mangle"));
+            let counts = saved.lines().filter_map(|line| line.strip_prefix('[')?.split(':').next());
+            let counts: Vec<u64> = counts.map(|count| count.parse().unwrap()).collect();
+            assert!(matches!(counts[..], [passed, 0] if passed > 0), "{save}: {saved}");
+        }
+        let tracked = run_in(&ns, "cat /proc/net/nf_conntrack");
+        let tcp: Vec<_> = tracked.lines().filter(|line| line.contains(" tcp ")).collect();
+        assert!(
+            tcp.len() >= 2 && tcp.iter().all(|line| line.contains(&format!("mark={said} "))),
+            "{tracked}"
+        );
+    }
 }
