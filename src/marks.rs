@@ -3,8 +3,7 @@
 //! All rules look at these bits alone and leave the other 28 as they are. They are high bits because marks are mostly
 //! small numbers, or the low halves that container networks take.
 
-/// On a connection (connmark): the gate watches it. The kernel queues its SYN/ACK, FIN and RST too, which carry no MPTCP once
-/// it fell back.
+/// On a connection (connmark): the gate watches it. The kernel queues its SYN/ACK, FIN and RST too, which may carry no MPTCP.
 pub const WATCHED: u32 = 0x1000_0000;
 
 /// On a watched connection: no handshake of its flow is under way any more. Until then mode `control` queues the packets of
