@@ -2,8 +2,9 @@
 //!
 //! `traffic serve ADDR:PORT` accepts connections, of MPTCP too, and closes them. `traffic rate tcp|mptcp ADDR:PORT SECS` opens
 //! connections from eight threads and prints how many a second; `traffic connect` does so too, opens others from one thread
-//! and adds how long one takes, the median and the 99th percentile in µs. `traffic blast ADDR SECS` sends small data segments as fast as a core can, and
-//! `traffic burst ADDR COUNT` so many. `traffic accept QUEUE` is the nfq crate's own example with the gate's buffers.
+//! and adds how long one takes, the median and the 99th percentile in µs. `traffic blast ADDR SECS` sends small data segments
+//! as fast as a core can, and `traffic burst ADDR COUNT` so many. `traffic accept QUEUE` is the nfq crate's own example with
+//! the gate's buffers.
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a bench reads the clock and prints")]
 

@@ -3,6 +3,7 @@
 use crate::attach::tool::Tool;
 use crate::attach::{AttachError, Backend, Plan, QueueMode};
 use crate::marks;
+use crate::wire::options::AREA_MAX;
 
 const NFT: Tool =
     Tool { name: "nft", remedy: "install nftables, or use --backend iptables with --mode strict or all" };
@@ -11,15 +12,12 @@ const NFT: Tool =
 /// mangle table sits.
 const PRIORITY: i32 = -150;
 
-/// Bytes of options in a TCP header, at most.
-const OPTIONS_MAX: u32 = 40;
-
 /// Bytes of the MP_JOIN in a third ACK (RFC 8684 3.2). The kernel's matching sees the first MPTCP option of a segment alone; a
 /// segment that has no room for this one behind its DSS hides none.
-const JOIN_ACK: u32 = 24;
+const JOIN_ACK: usize = 24;
 
-/// The shortest header, in words, that has room for it behind a DSS of four bytes.
-const JOIN_BEHIND_DSS_DOFF: u32 = (20 + 4 + JOIN_ACK) / 4;
+/// The shortest header, in words, that has room for it behind a DSS of four bytes, or any shorter option.
+const JOIN_BEHIND_DSS_DOFF: usize = (20 + 4 + JOIN_ACK) / 4;
 
 /// Loaded before a new table, it leaves none of the old one; alone, it takes ours out, and a table that is not there is
 /// no error.
@@ -65,7 +63,7 @@ fn choosing(plan: &Plan, priority: i32, first: &[String]) -> String {
                 "tcp flags & syn == syn goto ask".to_owned(),
                 "tcp flags & (fin | rst) != 0 return".to_owned(),
                 format!("tcp doff < {} accept", JOIN_BEHIND_DSS_DOFF),
-                format!("tcp option mptcp length > {} accept", OPTIONS_MAX - JOIN_ACK),
+                format!("tcp option mptcp length > {} accept", AREA_MAX - JOIN_ACK),
             ];
             (format!("{data} {} accept", has("ct", marks::DECIDED)), has_mptcp)
         }
