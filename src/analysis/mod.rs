@@ -136,7 +136,8 @@ impl Analysis {
     /// Takes in the next segment.
     pub fn observe(&mut self, sight: Sight<'_>) -> Observed {
         self.pace.keep(sight.at, |now| self.tracker.expire(now));
-        let finding = self.tracker.inspect(sight.at, sight.packet, sight.signals);
+        let spot = self.tracker.spot(sight.packet);
+        let finding = self.tracker.inspect(sight.at, sight.packet, sight.signals, spot);
         let known = self.known(&sight);
         let place = if sight.packet.segment == Segment::Syn && known.is_some_and(|known| self.is_done(known))
         {
@@ -144,7 +145,7 @@ impl Analysis {
             known
         } else {
             let origin = Origin::default();
-            let (id, _) = self.tracker.commit(sight.at, sight.packet, &finding, Passed::Whole(&origin));
+            let (id, _) = self.tracker.commit(sight.at, spot, &finding, Passed::Whole(&origin));
             known.or_else(|| self.make_place(&sight, &finding, id.or(finding.connection)))
         };
         let anomalies = match place {

@@ -65,7 +65,8 @@ impl Engine {
         signals: &Signals,
     ) -> Decision {
         let rules = self.rules.load();
-        let finding = &self.tracker.inspect(now, packet, signals);
+        let spot = self.tracker.spot(packet);
+        let finding = &self.tracker.inspect(now, packet, signals, spot);
         let facts = self.facts(&rules, ingress, View { packet, signals, finding });
         let subject = Subject { now, packet, signals, finding, facts: &facts };
         let mut judgement = judge::judge(&rules, &subject, &self.tracker);
@@ -81,7 +82,7 @@ impl Engine {
             },
         };
         let (connection, subflow) = match self.passed(&judgement, signals, &origin) {
-            Some(passed) => self.tracker.commit(now, packet, finding, passed),
+            Some(passed) => self.tracker.commit(now, spot, finding, passed),
             None => (finding.connection, finding.subflow),
         };
         let findings = Findings {
@@ -93,7 +94,7 @@ impl Engine {
             connection,
             subflow,
             watched: connection.is_some() && !finding.leads_nowhere(),
-            decided: !self.tracker.awaits_more(packet, finding),
+            decided: !self.tracker.awaits_more(spot, finding),
         };
         self.decision(judgement, ingress, mark, Some(findings))
     }
@@ -135,7 +136,7 @@ impl Engine {
         let rules = self.rules.load();
         let packet = Packet::parse(bytes)?;
         let signals = mptcp::signals(&packet);
-        let finding = self.tracker.inspect(now, &packet, &signals);
+        let finding = self.tracker.inspect(now, &packet, &signals, self.tracker.spot(&packet));
         let facts =
             self.facts(&rules, ingress, View { packet: &packet, signals: &signals, finding: &finding });
         let subject = Subject { now, packet: &packet, signals: &signals, finding: &finding, facts: &facts };
@@ -164,34 +165,30 @@ impl Engine {
     fn facts(&self, rules: &RuleSet, ingress: &Ingress, view: View<'_>) -> Facts {
         let View { packet, signals, finding } = view;
         let malformed = signals.malformed();
-        let mut facts = Facts::of(packet.flow, packet.segment);
-        facts.input = ingress.input;
-        facts.output = ingress.output;
-        facts.mark = ingress.mark;
-        facts.subtypes = signals.subtypes;
-        facts.version = finding.version;
-        facts.standing = finding.standing;
-        facts.parent = self.parent(rules, view);
-        if finding.standing == Standing::JoinKnown {
-            facts.join_to = facts.parent.as_ref().map(|parent| parent.goes_to);
+        let parent = self.parent(rules, view);
+        let known_join = parent.as_ref().filter(|_| finding.standing == Standing::JoinKnown);
+        // In one go: what is filled afterwards is moved as a whole once more.
+        Facts {
+            flow: packet.flow,
+            input: ingress.input,
+            output: ingress.output,
+            mark: ingress.mark,
+            segment: packet.segment,
+            subtypes: signals.subtypes,
+            version: finding.version,
+            standing: finding.standing,
+            announced: announced(signals),
+            join_to: known_join.map(|parent| parent.goes_to),
+            parent,
+            source_connections: if rules.needs.source_connections {
+                self.tracker.connections_of(packet.flow.src.addr.into())
+            } else {
+                0
+            },
+            kinds: if rules.needs.kinds { seen_kinds(packet) } else { ArrayVec::new_const() },
+            odd: if rules.needs.kinds { odd(packet, malformed) } else { Oddities::default() },
+            unsound: malformed.is_some(),
         }
-        facts.unsound = malformed.is_some();
-        if signals.subtypes.contains(Subtype::AddAddr) {
-            facts.announced = announced(signals);
-        }
-        if rules.needs.kinds {
-            facts.kinds = packet.options().map(|option| SeenKind::from(&option)).take(OPTIONS_MAX).collect();
-            let odd = kinds::oddities(packet);
-            facts.odd = Oddities {
-                malformed: odd.malformed || malformed.is_some(),
-                duplicate: odd.duplicate || matches!(malformed, Some(Malformed::Twice { .. })),
-                wrong_segment: odd.wrong_segment || matches!(malformed, Some(Malformed::Segment { .. })),
-            };
-        }
-        if rules.needs.source_connections {
-            facts.source_connections = self.tracker.connections_of(packet.flow.src.addr.into());
-        }
-        facts
     }
 
     /// How the packet goes on, if it does. One that loses other options than MPTCP's keeps what matters here.
@@ -245,8 +242,24 @@ struct View<'v> {
     finding: &'v Finding,
 }
 
+fn seen_kinds(packet: &Packet<'_>) -> ArrayVec<SeenKind, OPTIONS_MAX> {
+    packet.options().map(|option| SeenKind::from(&option)).take(OPTIONS_MAX).collect()
+}
+
+fn odd(packet: &Packet<'_>, malformed: Option<Malformed>) -> Oddities {
+    let odd = kinds::oddities(packet);
+    Oddities {
+        malformed: odd.malformed || malformed.is_some(),
+        duplicate: odd.duplicate || matches!(malformed, Some(Malformed::Twice { .. })),
+        wrong_segment: odd.wrong_segment || matches!(malformed, Some(Malformed::Segment { .. })),
+    }
+}
+
 /// The addresses that a segment announces; an echo announces nothing.
 fn announced(signals: &Signals) -> ArrayVec<IpAddr, ANNOUNCED_MAX> {
+    if !signals.subtypes.contains(Subtype::AddAddr) {
+        return ArrayVec::new_const();
+    }
     let added = signals.list.iter().filter_map(|signal| match &signal.option {
         Ok(MptcpOption::AddAddr(add)) if add.proof != Proof::Echo => Some(add.announced.addr),
         _ => None,

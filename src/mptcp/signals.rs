@@ -120,8 +120,9 @@ impl Signals {
         let option = if twice { option.and(Err(Malformed::Twice { subtype })) } else { option };
         self.subtypes = self.subtypes.and(SubtypeSet::only(subtype));
         let signal = Signal { span: OptionMask::of(raw), subtype, option };
-        let crowded = self.list.try_push(signal).map_err(|full| full.element());
-        if let (Err(signal), Some(last)) = (crowded, self.list.last_mut()) {
+        if !self.list.is_full() {
+            self.list.push(signal);
+        } else if let Some(last) = self.list.last_mut() {
             last.span = last.span.and(signal.span);
             last.option = signal.option.and(Err(Malformed::Length { subtype, len: 2, right: "3 and more" }));
         }

@@ -15,7 +15,7 @@ use crate::track::subflows::{Progress, Subflow};
 use crate::track::table::Put;
 use crate::track::tokens::Owner;
 use crate::track::{ConnectionId, Finding, SubflowId, Tracker};
-use crate::wire::{End, Packet, Pair};
+use crate::wire::{End, Pair};
 
 /// What the tables would learn from a segment that goes on as it is.
 #[derive(Clone, Debug)]
@@ -55,6 +55,15 @@ pub(super) struct Opening {
 pub(super) struct At {
     pub(super) hash: Hashed,
     pub(super) pair: Pair,
+}
+
+/// Where a segment stands: in its flow, which is hashed once for all tables, at which end of it, and at which byte.
+#[derive(Clone, Copy, Debug)]
+pub struct Spot {
+    pub(super) at: At,
+    /// At which end of the pair its sender sits.
+    pub(super) end: End,
+    pub(super) seq: u32,
 }
 
 /// What one host says on a subflow.
@@ -123,14 +132,13 @@ impl Tracker {
     pub fn commit(
         &self,
         now: Timestamp,
-        packet: &Packet<'_>,
+        Spot { at, end, seq: isn }: Spot,
         finding: &Finding,
         passed: Passed<'_>,
     ) -> (Option<ConnectionId>, Option<SubflowId>) {
-        let (pair, end) = packet.flow.pair();
-        let at = At { hash: finding.hash, pair };
+        let pair = at.pair;
         let begin = |state, origin, joins| {
-            let (isn, since, concluded) = (packet.seq, now, false);
+            let (since, concluded) = (now, false);
             self.begin(at, Handshake { pair, opener: end, isn, since, origin, joins, state, concluded });
         };
         match (&finding.lesson, passed) {

@@ -26,9 +26,6 @@ impl HashKey {
 }
 
 impl Hashed {
-    /// Stands where none was made yet.
-    pub(super) const NONE: Self = Self(0);
-
     /// The highest bits, so many of them.
     pub(super) fn high(self, bits: u32) -> usize {
         let high = self.0.checked_shr(u64::BITS.saturating_sub(bits)).unwrap_or(0);

@@ -47,7 +47,7 @@ mod inspect;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-pub use commit::Passed;
+pub use commit::{Passed, Spot};
 pub use expiry::{EXPIRY_INTERVAL, FORGOTTEN_MAX, Pace};
 pub use inspect::{Course, Finding};
 pub use origin::{JoinTo, Origin, Parent, RuleKey, Terms};
@@ -57,6 +57,7 @@ pub use sources::Source;
 pub use standing::{ConnectionId, FallbackCause, Standing, StandingSet, SubflowId};
 
 use crate::wire::{Flow, Packet};
+use commit::At;
 use connections::Connections;
 use handshake::{Handshake, State};
 use keyed::HashKey;
@@ -166,13 +167,18 @@ impl Tracker {
         &self.rates
     }
 
+    /// Where a segment stands.
+    pub fn spot(&self, packet: &Packet<'_>) -> Spot {
+        let (pair, end) = packet.flow.pair();
+        Spot { at: At { hash: self.hash_key.hash(&pair), pair }, end, seq: packet.seq }
+    }
+
     /// Whether a handshake of that segment's flow is under way that may lead to a connection or subflow; ask once the segment
     /// was remembered.
-    pub fn awaits_more(&self, packet: &Packet<'_>, finding: &Finding) -> bool {
-        let (pair, _) = packet.flow.pair();
+    pub fn awaits_more(&self, Spot { at, .. }: Spot, finding: &Finding) -> bool {
         let under_way =
             |handshake: &Handshake| !handshake.concluded && !matches!(handshake.state, State::Stripped);
-        !finding.settled && self.handshakes.read(finding.hash, pair, under_way) == Some(true)
+        !finding.settled && self.handshakes.read(at.hash, at.pair, under_way) == Some(true)
     }
 
     /// Whether another handshake, and the connection that it leads to, could be remembered.

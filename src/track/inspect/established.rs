@@ -13,7 +13,7 @@ use crate::wire::Segment;
 impl Tracker {
     /// A segment that is no step of a handshake, or a step that was taken before.
     pub(super) fn later(&self, view: &View<'_>, unknown: Standing) -> Finding {
-        if let Some(subflow) = self.subflows.read(view.hash, view.pair, |subflow| *subflow) {
+        if let Some(subflow) = self.subflows.read(view.at.hash, view.at.pair, |subflow| *subflow) {
             return self.on_subflow(view, &subflow);
         }
         match self.handshake(view) {
@@ -72,7 +72,6 @@ impl Tracker {
             single_path: news.single_path,
             sender: Some(side),
             lesson: if nothing_new { Lesson::Nothing } else { Lesson::News(news) },
-            hash: view.hash,
         }
     }
 

@@ -6,13 +6,12 @@ mod established;
 
 use crate::mptcp::{Signals, Step};
 use crate::time::Timestamp;
-use crate::track::commit::Lesson;
+use crate::track::commit::{At, Lesson, Spot};
 use crate::track::connections::Known;
 use crate::track::handshake::Handshake;
-use crate::track::keyed::Hashed;
 use crate::track::sides::Side;
 use crate::track::{ConnectionId, Standing, SubflowId, Tracker};
-use crate::wire::{End, Packet, Pair, Segment};
+use crate::wire::{End, Packet, Segment};
 
 /// How a segment stands to what is remembered.
 #[derive(Clone, Debug)]
@@ -40,8 +39,6 @@ pub struct Finding {
     pub(super) lesson: Lesson,
     /// The connection's place, once its handshake is over.
     pub(super) known: Option<Known>,
-    /// The hash of the segment's flow.
-    pub(super) hash: Hashed,
 }
 
 /// What was decided of a flow with its SYN.
@@ -68,7 +65,6 @@ impl Finding {
             sender: None,
             lesson: Lesson::Nothing,
             known: None,
-            hash: Hashed::NONE,
         }
     }
 
@@ -115,21 +111,18 @@ struct View<'v> {
     now: Timestamp,
     packet: &'v Packet<'v>,
     signals: &'v Signals,
-    pair: Pair,
-    /// The pair's.
-    hash: Hashed,
-    /// At which end of the pair its sender sits.
+    at: At,
+    /// At which end of its pair its sender sits.
     end: End,
 }
 
 impl Tracker {
     /// How a segment with these options stands to what is remembered. Changes nothing; a join's third ACK costs most,
     /// one HMAC for each connection that its token can name.
-    pub fn inspect(&self, now: Timestamp, packet: &Packet<'_>, signals: &Signals) -> Finding {
-        let (pair, end) = packet.flow.pair();
-        let hash = self.hash_key.hash(&pair);
-        let view = View { now, packet, signals, pair, hash, end };
-        let finding = match signals.step(packet.segment) {
+    pub fn inspect(&self, now: Timestamp, packet: &Packet<'_>, signals: &Signals, spot: Spot) -> Finding {
+        let Spot { at, end, .. } = spot;
+        let view = View { now, packet, signals, at, end };
+        match signals.step(packet.segment) {
             Step::Offer(capable) => self.offer(&view, capable).version(capable.version),
             Step::Answer(capable) => self.answer(&view, capable).version(capable.version),
             Step::Keys(capable) => self.keys(&view, capable).version(capable.version),
@@ -138,11 +131,10 @@ impl Tracker {
             Step::JoinProof { hmac } => self.join_proof(&view, &hmac),
             Step::Other if packet.segment != Segment::Syn => self.later(&view, Standing::UnknownConnection),
             Step::Other | Step::Plain => self.later(&view, Standing::Plain),
-        };
-        Finding { hash, ..finding }
+        }
     }
 
     fn handshake(&self, view: &View<'_>) -> Option<Handshake> {
-        self.handshakes.read(view.hash, view.pair, Handshake::clone)
+        self.handshakes.read(view.at.hash, view.at.pair, Handshake::clone)
     }
 }
