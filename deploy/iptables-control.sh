@@ -15,11 +15,16 @@ table inet mpgate {
 		tcp flags & (syn | fin | rst) == 0 ct mark & 0x8000000 == 0x8000000 accept
 		goto ask
 	}
+	chain with_others {
+		tcp flags & (syn | ack) == syn ct mark set ct mark & 0xf7ffffff | 0x10000000
+		goto ask
+	}
+	chain with_dss {
+		tcp flags & syn == syn goto with_others
+	}
 	chain has_mptcp {
-		tcp flags & (syn | ack) == syn ct mark set ct mark & 0xf7ffffff | 0x10000000 goto ask
-		tcp option mptcp subtype != 2 goto ask
-		tcp flags & syn == syn goto ask
-		tcp flags & (fin | rst) != 0 return
+		tcp option mptcp subtype != 2 goto with_others
+		tcp flags & (syn | fin | rst) != 0 goto with_dss
 		tcp doff < 12 accept
 		tcp option mptcp length > 16 accept
 	}
