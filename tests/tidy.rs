@@ -18,7 +18,7 @@ const CLOSETS: [(&str, &[&str]); 11] = [
     ("metrics", &[]),
     ("live", &["clock", "metrics", "priority"]),
     ("picture", &[]),
-    ("priority", &[]),
+    ("priority", &["clock"]),
     ("script", &[]),
 ];
 
