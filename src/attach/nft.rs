@@ -48,8 +48,8 @@ pub(super) fn prefilter(plan: &Plan) -> String {
 }
 
 /// The chains that choose packets for chain `ask`. Most packets have no MPTCP option and belong to no connection that is
-/// watched: they meet `first` and two rules. Most others are data and acknowledgements of MPTCP, which meet four more, for each of
-/// them costs some hundredths of a microsecond. Most SYNs with MPTCP lead to a connection that is watched, so it is marked at once;
+/// watched: they meet `first` and two rules. Most others are data and acknowledgements of MPTCP: what is rarer has chains of its
+/// own, since each rule costs a packet some hundredths of a microsecond. Most SYNs with MPTCP lead to a connection that is watched, so it is marked at once;
 /// the gate takes back what is wrong.
 fn choosing(plan: &Plan, priority: i32, first: &[String]) -> String {
     let opening = "tcp flags & (syn | ack) == syn";

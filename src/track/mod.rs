@@ -167,7 +167,7 @@ impl Tracker {
         &self.rates
     }
 
-    /// Where a segment stands.
+    /// Where a segment stands; the one place that hashes its flow.
     pub fn spot(&self, packet: &Packet<'_>) -> Spot {
         let (pair, end) = packet.flow.pair();
         Spot { at: At { hash: self.hash_key.hash(&pair), pair }, end, seq: packet.seq }

@@ -117,8 +117,8 @@ struct View<'v> {
 }
 
 impl Tracker {
-    /// How a segment with these options stands to what is remembered. Changes nothing; a join's third ACK costs most,
-    /// one HMAC for each connection that its token can name.
+    /// How a segment with these options, which stands at that spot, stands to what is remembered. Changes nothing; a join's
+    /// third ACK costs most, one HMAC for each connection that its token can name.
     pub fn inspect(&self, now: Timestamp, packet: &Packet<'_>, signals: &Signals, spot: Spot) -> Finding {
         let Spot { at, end, .. } = spot;
         let view = View { now, packet, signals, at, end };
