@@ -15,6 +15,10 @@ table inet mpgate {
 		tcp flags & (syn | fin | rst) == 0 ct mark & 0x8000000 == 0x8000000 accept
 		goto ask
 	}
+	chain usual {
+		@th,96,32 & 0xf0000000 == 0xb0000000 @th,256,32 & 0xfffff000 == 0x1e0c2000 accept
+		@th,96,32 & 0xe0000000 == 0xe0000000 @th,256,32 & 0xfff8f000 == 0x1e102000 accept
+	}
 	chain with_others {
 		tcp flags & (syn | ack) == syn ct mark set ct mark & 0xf7ffffff | 0x10000000
 		goto ask
@@ -30,6 +34,7 @@ table inet mpgate {
 	}
 	chain forward {
 		type filter hook forward priority -151; policy accept;
+		@th,96,32 & 0xa0070000 == 0xa0000000 @th,160,32 == 0x101080a jump usual
 		tcp option mptcp exists jump has_mptcp
 		ct mark & 0x10000000 == 0x10000000 goto watched
 	}

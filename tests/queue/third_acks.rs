@@ -18,8 +18,9 @@ const PORTS: u16 = 40_000;
 
 const NONCE: u32 = 0x1234_5678;
 
-/// DSS with a DATA_ACK of four bytes.
-const DECOY: [u8; 8] = [30, 8, 0x20, 1, 0, 0, 0, 0];
+/// A DSS with a DATA_ACK of four bytes; and one of nothing behind timestamps, the only one that leaves a join room there.
+const DECOYS: [&[u8]; 2] =
+    [&[30, 8, 0x20, 1, 0, 0, 0, 0], &[1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 30, 4, 0x20, 0]];
 
 /// Segments that come in at one end, and the socket by which one sends its own.
 struct Wire {
@@ -111,7 +112,7 @@ impl Attacker<'_> {
     }
 
     /// Opens a connection, and joins it by hand, with the third ACK behind a decoy.
-    fn join(&mut self, proof: Proof) {
+    fn join(&mut self, decoy: &[u8], proof: Proof) {
         self.port += 1;
         let (client, server) = (self.world.client(), self.world.server());
         let addr = self.listener.addr;
@@ -133,7 +134,7 @@ impl Attacker<'_> {
         if proof == Proof::Forged {
             hmac[19] ^= 1;
         }
-        let third = [&DECOY[..], &[30, 24, 0x10, 0], &hmac].concat();
+        let third = [decoy, &[30, 24, 0x10, 0], &hmac].concat();
         send(&self.segment(77, Some(answer.seq.wrapping_add(1)), &third));
         wait(Duration::from_millis(50));
         drop(connection);
@@ -154,13 +155,17 @@ fn a_third_ack_behind_a_decoy_is_verified_in_every_mode() {
     let mut port = PORTS;
     let mut check = |what: &str, forged_arrives: u64| {
         for (src, listener) in ["10.0.1.2", "fd00:1::2"].into_iter().zip(&listeners) {
-            for (proof, expected) in [(Proof::Right, [1, 0]), (Proof::Forged, [0, forged_arrives])] {
+            let proofs = [(Proof::Right, [1, 0]), (Proof::Forged, [0, forged_arrives])];
+            for (decoy, (proof, expected)) in
+                DECOYS.into_iter().flat_map(|decoy| proofs.map(|proof| (decoy, proof)))
+            {
                 let mut attacker = Attacker { world: &world, src: src.parse().unwrap(), listener, port };
                 let before = seen();
-                attacker.join(proof);
+                attacker.join(decoy, proof);
                 port = attacker.port;
                 let now = seen();
-                assert_eq!([now[0] - before[0], now[1] - before[1]], expected, "{what}, {src}, {proof:?}");
+                let seen_now = [now[0] - before[0], now[1] - before[1]];
+                assert_eq!(seen_now, expected, "{what}, {src}, {proof:?} behind {decoy:02x?}");
             }
         }
     };
@@ -169,7 +174,7 @@ fn a_third_ack_behind_a_decoy_is_verified_in_every_mode() {
         let gate = Gate::start(&router, QUEUE);
         let attached = inside(&router, || plan(Hook::Forward, mode).install()).unwrap();
         check(&format!("{mode:?}"), 0);
-        assert_eq!(gate.counted("mpgate_joins_total{result=\"verified\"}"), 2.0, "{mode:?}");
+        assert_eq!(gate.counted("mpgate_joins_total{result=\"verified\"}"), 4.0, "{mode:?}");
         inside(&router, || attached.detach()).unwrap();
     }
 }
