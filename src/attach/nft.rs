@@ -3,7 +3,7 @@
 use crate::attach::tool::Tool;
 use crate::attach::{AttachError, Backend, Plan, QueueMode};
 use crate::marks;
-use crate::wire::options::AREA_MAX;
+use crate::wire::options::{self, AREA_MAX};
 
 const NFT: Tool =
     Tool { name: "nft", remedy: "install nftables, or use --backend iptables with --mode strict or all" };
@@ -104,8 +104,8 @@ fn usual() -> String {
 }
 
 /// How a DSS of so many bytes begins.
-const fn dss(len: u32) -> u32 {
-    30 << 24 | len << 16 | 2 << 12
+const fn dss(len: u8) -> u32 {
+    u32::from_be_bytes([options::MPTCP, len, 2 << 4, 0])
 }
 
 /// Whether these bits of the TCP header's four bytes from `at` are those.
