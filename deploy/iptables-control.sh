@@ -17,7 +17,7 @@ table inet mpgate {
 	}
 	chain usual {
 		@th,96,32 & 0xf0000000 == 0xb0000000 @th,256,32 & 0xfffff000 == 0x1e0c2000 accept
-		@th,96,32 & 0xe0000000 == 0xe0000000 @th,256,32 & 0xfff8f000 == 0x1e102000 accept
+		@th,96,32 & 0xe0000000 == 0xe0000000 @th,256,32 & 0xfff0f000 == 0x1e102000 accept
 	}
 	chain with_others {
 		tcp flags & (syn | ack) == syn ct mark set ct mark & 0xf7ffffff | 0x10000000

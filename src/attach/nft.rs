@@ -95,11 +95,11 @@ fn choosing(plan: &Plan, priority: i32, first: &[String]) -> String {
 
 /// Data and acknowledgements of MPTCP as Linux sends them pass at once: timestamps, then a DSS, behind which an MP_JOIN has no
 /// room. The kernel compares words at fixed places in a fraction of the time in which it looks for an option. Of data offsets,
-/// 10, 11, 14 and 15 come here: an acknowledgement has 11, and a DSS of 12 bytes; data has 14 or 15, which hold each DSS of 16
-/// to 23 bytes.
+/// 10, 11, 14 and 15 come here: an acknowledgement has 11, and a DSS of 12 bytes; data has 14 or 15, and a DSS of 16 to 28 (26
+/// once both sides have sent data). One that says it is longer than the header has no receiver that reads on behind it.
 fn usual() -> String {
     let acknowledgement = [word(12, 0xf000_0000, 0xb000_0000), word(32, 0xffff_f000, dss(12))];
-    let data = [word(12, 0xe000_0000, 0xe000_0000), word(32, 0xfff8_f000, dss(16))];
+    let data = [word(12, 0xe000_0000, 0xe000_0000), word(32, 0xfff0_f000, dss(16))];
     chain("usual", &[acknowledgement, data].map(|words| format!("{} accept", words.join(" "))))
 }
 
