@@ -5,15 +5,20 @@
 //! and adds how long one takes, the median and the 99th percentile in µs. `traffic blast ADDR SECS` sends small data segments
 //! as fast as a core can, and `traffic burst ADDR COUNT` so many. `traffic accept QUEUE` is the nfq crate's own example with
 //! the gate's buffers.
-#![expect(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
+//!
+//! `traffic race-rate tcp|mptcp SECS ADDR:PORT ADDR:PORT` opens connections to two addresses, each in turn; `traffic race-bulk
+//! tcp|mptcp FLOWS BYTES SECS ADDR:PORT ADDR:PORT` sends so many bytes on each of so many connections that stay, to what `traffic
+//! sink ADDR:PORT` reads. They print a line for each two turns: thousands a second, or Gbit.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench that cannot go on has failed")]
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a bench reads the clock and prints")]
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use etherparse::PacketBuilder;
+use rustix::event::{PollFd, PollFlags, poll};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// As many as keep two cores busy while each waits for an answer.
@@ -21,6 +26,15 @@ const THREADS: usize = 8;
 
 /// Pairs of addresses, which the kernel spreads over queues.
 const PAIRS: u8 = 64;
+
+/// A turn of a race in which connections open: a quarter of a thousand and more.
+const OPENING: Duration = Duration::from_millis(50);
+
+/// Turns of a race that do not count: windows grow, and the gate gets to know the connections.
+const WARMING: usize = 5;
+
+/// What a sender hands over at once, and a reader takes at most.
+static HANDFUL: [u8; 1 << 17] = [7; 1 << 17];
 
 /// As the gate has it.
 const PACKETS_MAX: u32 = 1024;
@@ -35,6 +49,26 @@ fn main() {
         }
         ["connect", protocol, addr, secs] => {
             connect(named(protocol), addr.parse().unwrap(), secs.parse().unwrap());
+        }
+        ["sink", addr] => sink(addr.parse().unwrap()),
+        ["race-rate", protocol, secs, one, other] => {
+            let addrs: [SocketAddr; 2] = [one, other].map(|addr| addr.parse().unwrap());
+            race(secs.parse().unwrap(), |side| {
+                rate(named(protocol), addrs[side], OPENING.as_secs_f64()) / 1000.0
+            });
+        }
+        ["race-bulk", protocol, flows, bytes, secs, one, other] => {
+            let (flows, bytes): (usize, usize) = (flows.parse().unwrap(), bytes.parse().unwrap());
+            let mut sides = [one, other].map(|addr| {
+                let addr: SocketAddr = addr.parse().unwrap();
+                (0..flows).map(|_flow| Flow::open(named(protocol), addr, bytes)).collect::<Vec<_>>()
+            });
+            let gbit = f64::from(u32::try_from(flows * bytes).unwrap()) * 8e-9;
+            race(secs.parse().unwrap(), |side| {
+                let began = Instant::now();
+                send(&mut sides[side], bytes);
+                gbit / began.elapsed().as_secs_f64()
+            });
         }
         ["blast", addr, secs] => {
             let (began, span) = (Instant::now(), Duration::from_secs_f64(secs.parse().unwrap()));
@@ -80,6 +114,104 @@ fn rate(protocol: Protocol, addr: SocketAddr, secs: f64) -> f64 {
         threads.map(|thread| thread.join().unwrap()).iter().sum()
     });
     f64::from(u32::try_from(opened).unwrap()) / secs
+}
+
+/// Two sides in turns for that long: what each of two turns came to, on a line.
+fn race(secs: f64, mut turn: impl FnMut(usize) -> f64) {
+    let (began, span) = (Instant::now(), Duration::from_secs_f64(secs));
+    let mut turns = 0;
+    while began.elapsed() < span {
+        let first = turns % 2;
+        let mut came_to = [0.0; 2];
+        for side in [first, 1 - first] {
+            came_to[side] = turn(side);
+        }
+        turns += 1;
+        if turns > WARMING {
+            println!("{} {}", came_to[0], came_to[1]);
+        }
+    }
+}
+
+/// A connection on which each so many bytes are answered by one. All of one end are served by one thread, which asks anew
+/// each time which of them are ready: threads that wait in `read` and `write`, and edge-triggered epoll, are not woken at times
+/// by MPTCP of this kernel (6.18), and wait for a second.
+struct Flow {
+    socket: Socket,
+    /// Of these bytes.
+    left: usize,
+}
+
+impl Flow {
+    fn open(protocol: Protocol, addr: SocketAddr, bytes: usize) -> Self {
+        let mut socket = stream(protocol);
+        socket.connect(&addr.into()).unwrap();
+        socket.write_all(&bytes.to_be_bytes()).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        Self { socket, left: 0 }
+    }
+}
+
+/// Until so many bytes arrived on each.
+fn send(flows: &mut [Flow], bytes: usize) {
+    flows.iter_mut().for_each(|flow| flow.left = bytes);
+    let mut arriving: Vec<&mut Flow> = flows.iter_mut().collect();
+    while !arriving.is_empty() {
+        let mut ready = waited(arriving.iter().map(|flow| (&flow.socket, flow.left > 0))).into_iter();
+        arriving.retain_mut(|flow| {
+            if !ready.next().unwrap() {
+                return true;
+            }
+            if flow.left == 0 {
+                flow.socket.read_exact(&mut [0]).unwrap();
+                return false;
+            }
+            flow.left -= flow.socket.write(&HANDFUL[..flow.left.min(HANDFUL.len())]).unwrap();
+            true
+        });
+    }
+}
+
+/// Waits until one of the sockets can be read, or written where that is said: which can.
+fn waited<'a>(sockets: impl Iterator<Item = (&'a Socket, bool)>) -> Vec<bool> {
+    let mut asked: Vec<_> = sockets
+        .map(|(socket, write)| PollFd::new(socket, if write { PollFlags::OUT } else { PollFlags::IN }))
+        .collect();
+    poll(&mut asked, None).unwrap();
+    asked.iter().map(|socket| !socket.revents().is_empty()).collect()
+}
+
+fn sink(addr: SocketAddr) {
+    let listener = stream(Protocol::MPTCP);
+    listener.set_reuse_address(true).unwrap();
+    listener.bind(&addr.into()).unwrap();
+    listener.listen(64).unwrap();
+    let mut flows: Vec<(Flow, usize)> = Vec::new();
+    let mut handful = vec![0; 1 << 20];
+    loop {
+        let sockets = flows.iter().map(|(flow, _bytes)| &flow.socket).chain([&listener]);
+        let mut ready = waited(sockets.map(|socket| (socket, false))).into_iter();
+        flows.retain_mut(|(flow, bytes)| {
+            if !ready.next().unwrap() {
+                return true;
+            }
+            let most = flow.left.min(handful.len());
+            let read = flow.socket.read(&mut handful[..most]).unwrap_or(0);
+            flow.left -= read;
+            if flow.left == 0 {
+                flow.left = *bytes;
+                flow.socket.write_all(&[1]).unwrap();
+            }
+            read > 0
+        });
+        if ready.next().unwrap() {
+            let (mut socket, _) = listener.accept().unwrap();
+            let mut bytes = [0; size_of::<usize>()];
+            socket.read_exact(&mut bytes).unwrap();
+            let bytes = usize::from_be_bytes(bytes);
+            flows.push((Flow { socket, left: bytes }, bytes));
+        }
+    }
 }
 
 fn connect(protocol: Protocol, addr: SocketAddr, secs: f64) {
