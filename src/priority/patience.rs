@@ -101,6 +101,11 @@ impl Patience {
         Self { turn, guard, packets: 0, bytes: 0, last: Timestamp::ZERO }
     }
 
+    /// The worker has bulk data, and lets its sender finish.
+    pub fn waits(&self) -> bool {
+        self.turn.patient.load(Ordering::Relaxed)
+    }
+
     /// The worker received a packet of so many bytes.
     pub fn received(&mut self, now: Timestamp, bytes: usize) {
         if now.since(self.last) > TURN {
@@ -118,7 +123,7 @@ impl Patience {
             return;
         }
         let bulk = mem::take(&mut self.bytes) / u64::from(mem::take(&mut self.packets)) >= BULK;
-        let patient = self.turn.patient.load(Ordering::Relaxed);
+        let patient = self.waits();
         if bulk && !patient && alone {
             self.wait_for_others();
         } else if patient && !bulk {

@@ -8,8 +8,9 @@ use std::collections::VecDeque;
 
 use crate::engine::Decision;
 
-/// What is looked at of each packet: an IPv6 header, the longest TCP header and 156 bytes of extension headers.
-pub(super) const HEAD_BYTES: u16 = 256;
+/// What is looked at of each packet: an IPv6 header, the longest TCP header and 28 bytes of extension headers. With 256 bytes the
+/// worker took 7 % more of a processor for bulk MPTCP (four laps of two gates that raced), for bulk TCP the same.
+pub(super) const HEAD_BYTES: u16 = 128;
 
 /// Whole packets: the most that a queue can hand over.
 pub(super) const WHOLE_BYTES: u16 = u16::MAX;

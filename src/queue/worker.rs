@@ -174,10 +174,17 @@ impl Worker {
 
     /// Looking for a packet that is not there costs a system call, and the verdict waits for it meanwhile. So packets that
     /// come one by one are answered one by one, and so is the one behind each, which the verdict itself may have brought, as
-    /// that on data brings the acknowledgement. Groups grow as long as more wait already.
+    /// that on data brings the acknowledgement. Groups grow as long as more wait already. A patient worker finds five where
+    /// it is woken, and takes them together from the first one on: a fifth less of the processor for a packet of bulk data.
     fn pace(&mut self, waited: Duration) {
         let at_once = waited < AT_ONCE;
-        self.group = if at_once && self.at_once { (self.group * 2).min(GROUP_MAX) } else { 1 };
+        self.group = if self.patience.as_ref().is_some_and(Patience::waits) {
+            GROUP_MAX
+        } else if at_once && self.at_once {
+            (self.group * 2).min(GROUP_MAX)
+        } else {
+            1
+        };
         self.at_once = at_once;
     }
 
