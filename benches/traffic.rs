@@ -27,11 +27,11 @@ const THREADS: usize = 8;
 /// Pairs of addresses, which the kernel spreads over queues.
 const PAIRS: u8 = 64;
 
-/// A turn of a race in which connections open: a quarter of a thousand and more.
-const OPENING: Duration = Duration::from_millis(50);
+/// A turn of a race in which connections open: two thousand and more.
+const OPENING: Duration = Duration::from_millis(250);
 
-/// Turns of a race that do not count: windows grow, and the gate gets to know the connections.
-const WARMING: usize = 5;
+/// Pairs of turns of a race that do not count: windows grow, and the gate gets to know the connections.
+const WARMING: usize = 2;
 
 /// What a sender hands over at once, and a reader takes at most.
 static HANDFUL: [u8; 1 << 17] = [7; 1 << 17];
