@@ -18,7 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use etherparse::PacketBuilder;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// As many as keep two cores busy while each waits for an answer.
@@ -33,8 +33,11 @@ const OPENING: Duration = Duration::from_millis(250);
 /// Pairs of turns of a race that do not count: windows grow, and the gate gets to know the connections.
 const WARMING: usize = 2;
 
-/// What a sender hands over at once, and a reader takes at most.
+/// What a sender hands over at once.
 static HANDFUL: [u8; 1 << 17] = [7; 1 << 17];
+
+/// What a sender waits for; a race in which nothing moves for so long has failed.
+const STALLED: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// As the gate has it.
 const PACKETS_MAX: u32 = 1024;
@@ -157,7 +160,9 @@ fn send(flows: &mut [Flow], bytes: usize) {
     flows.iter_mut().for_each(|flow| flow.left = bytes);
     let mut arriving: Vec<&mut Flow> = flows.iter_mut().collect();
     while !arriving.is_empty() {
-        let mut ready = waited(arriving.iter().map(|flow| (&flow.socket, flow.left > 0))).into_iter();
+        let asked = arriving.iter().map(|flow| (&flow.socket, flow.left > 0));
+        let mut ready = waited(asked, Some(&STALLED)).into_iter();
+        assert!(ready.as_slice().contains(&true), "nothing moved for {} s", STALLED.tv_sec);
         arriving.retain_mut(|flow| {
             if !ready.next().unwrap() {
                 return true;
@@ -172,12 +177,12 @@ fn send(flows: &mut [Flow], bytes: usize) {
     }
 }
 
-/// Waits until one of the sockets can be read, or written where that is said: which can.
-fn waited<'a>(sockets: impl Iterator<Item = (&'a Socket, bool)>) -> Vec<bool> {
+/// Waits until one of the sockets can be read, or written where that is said, or for so long at most: which can.
+fn waited<'a>(sockets: impl Iterator<Item = (&'a Socket, bool)>, most: Option<&Timespec>) -> Vec<bool> {
     let mut asked: Vec<_> = sockets
         .map(|(socket, write)| PollFd::new(socket, if write { PollFlags::OUT } else { PollFlags::IN }))
         .collect();
-    poll(&mut asked, None).unwrap();
+    poll(&mut asked, most).unwrap();
     asked.iter().map(|socket| !socket.revents().is_empty()).collect()
 }
 
@@ -190,7 +195,7 @@ fn sink(addr: SocketAddr) {
     let mut handful = vec![0; 1 << 20];
     loop {
         let sockets = flows.iter().map(|(flow, _bytes)| &flow.socket).chain([&listener]);
-        let mut ready = waited(sockets.map(|socket| (socket, false))).into_iter();
+        let mut ready = waited(sockets.map(|socket| (socket, false)), None).into_iter();
         flows.retain_mut(|(flow, bytes)| {
             if !ready.next().unwrap() {
                 return true;
