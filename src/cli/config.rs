@@ -56,7 +56,8 @@ pub(super) struct Config {
     #[serde(deserialize_with = "word")]
     pub(super) mode: Option<QueueMode>,
 
-    /// The processor that a packet arrives on chooses among the queues of --attach, instead of its flow
+    /// The processor that a packet arrives on chooses among the queues of --attach, instead of its flow, and each worker is kept on
+    /// its own
     #[arg(long)]
     pub(super) fanout: bool,
 
@@ -85,7 +86,7 @@ pub(super) struct Config {
     #[arg(long)]
     pub(super) ordinary_priority: bool,
 
-    /// Keep each worker on a processor of its own, in turn
+    /// Keep each worker on a processor of its own, in turn; --fanout does so too
     #[arg(long)]
     pub(super) pin: bool,
 
@@ -243,7 +244,8 @@ impl Config {
     /// When the workers get a processor, and which.
     pub(super) fn place(&self) -> Place {
         let precedence = if self.ordinary_priority { Precedence::Ordinary } else { Precedence::Realtime };
-        Place { precedence, pinned: self.pin }
+        // A worker on another processor than its packets costs more than one queue for all of them.
+        Place { precedence, pinned: self.pin || (self.fanout && self.attach.is_some()) }
     }
 
     /// How many packets may wait in a queue.

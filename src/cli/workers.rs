@@ -74,7 +74,7 @@ impl Workers {
                 }
                 if let Some(guard) = guard {
                     match come_first() {
-                        Ok(()) => worker.wait_with_bulk(Patience::new(guard)),
+                        Ok(()) => worker.wait_for_senders(Patience::new(guard, place.pinned)),
                         Err(error) => tracing::info!(
                             queue,
                             "packets wait for other programs, since this one may not have a real-time priority ({error}): \

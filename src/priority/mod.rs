@@ -19,7 +19,7 @@ const NICEST: i32 = 19;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precedence {
     /// Before every ordinary program, as if the kernel decided them itself: an ordinary thread that wakes up often waits for
-    /// others' turns of some milliseconds, on a busy machine of some ten. Bulk data wait with their sender ([`Patience`]).
+    /// others' turns of some milliseconds, on a busy machine of some ten. Bulk data wait for their sender ([`Patience`]).
     Realtime,
     /// In turn with the others.
     Ordinary,

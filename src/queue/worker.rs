@@ -114,8 +114,8 @@ impl Worker {
         self.evidence = Some(evidence);
     }
 
-    /// From now on the calling thread, which has a real-time priority, lets others finish while it has bulk data.
-    pub fn wait_with_bulk(&mut self, patience: Patience) {
+    /// From now on the calling thread, which has a real-time priority, lets others finish while it has bulk data, or many packets.
+    pub fn wait_for_senders(&mut self, patience: Patience) {
         self.patience = Some(patience);
     }
 

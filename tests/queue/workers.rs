@@ -134,45 +134,86 @@ pub(crate) fn flood(ns: &str, stop: &AtomicBool) -> u64 {
 const ROUND_ROBIN: &str = "2";
 const BATCH: &str = "3";
 
+/// A gate on the router that brings itself all packets.
+struct Daemon(WorkerProcess);
+
+impl Daemon {
+    fn start(world: &World, more: &[&str]) -> Self {
+        let gate = Command::new("ip")
+            .args(["netns", "exec", &world.router(), env!("CARGO_BIN_EXE_mpgate"), "run"])
+            .args(["--attach", "forward", "--mode", "all", "--listen", "none"])
+            .args(more)
+            .stderr(Stdio::null())
+            .spawn();
+        Self(WorkerProcess(gate.unwrap()))
+    }
+
+    /// What the thread of that name has in this file of proc(5).
+    fn reads(&self, thread: &str, file: &str) -> Option<String> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.0.0.id())).ok()?;
+        let named = |task: &fs::DirEntry| {
+            fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim_end() == thread)
+        };
+        let task = tasks.filter_map(Result::ok).find(named)?;
+        fs::read_to_string(task.path().join(file)).ok()
+    }
+
+    fn policy(&self) -> Option<String> {
+        let stat = self.reads("mpgate-q0", "stat")?;
+        Some(stat.rsplit_once(") ")?.1.split(' ').nth(38)?.to_owned())
+    }
+
+    fn becomes(&self, wanted: &str) -> bool {
+        (0..2000).any(|_| {
+            wait(Duration::from_millis(1));
+            self.policy().as_deref() == Some(wanted)
+        })
+    }
+}
+
 #[test]
 fn a_worker_waits_for_the_sender_of_bulk_data_and_for_nobody_else() {
     let Some(world) = World::new() else { return };
-    let gate = Command::new("ip")
-        .args(["netns", "exec", &world.router(), env!("CARGO_BIN_EXE_mpgate"), "run"])
-        .args(["--attach", "forward", "--mode", "all", "--listen", "none"])
-        .stderr(Stdio::null())
-        .spawn();
-    let gate = WorkerProcess(gate.unwrap());
-    let policy = || {
-        let tasks = fs::read_dir(format!("/proc/{}/task", gate.0.id())).unwrap();
-        let stats = tasks.filter_map(|task| fs::read_to_string(task.unwrap().path().join("stat")).ok());
-        let worker =
-            stats.filter_map(|stat| stat.split_once("(mpgate-q0) ").map(|(_, rest)| rest.to_owned()));
-        worker.map(|fields| fields.split(' ').nth(38).unwrap().to_owned()).next()
-    };
-    let becomes = |wanted: &str| {
-        (0..2000).any(|_| {
-            wait(Duration::from_millis(1));
-            policy().as_deref() == Some(wanted)
-        })
-    };
-    assert!(becomes(ROUND_ROBIN));
+    let gate = Daemon::start(&world, &[]);
+    assert!(gate.becomes(ROUND_ROBIN));
     wait(Duration::from_millis(500));
     for family in SERVER {
         thread::scope(|scope| {
             let bulk = scope.spawn(|| world.transfer(family, Protocol::TCP, 20 * BULK).unwrap());
-            assert!(becomes(BATCH), "{family}: bulk data");
+            assert!(gate.becomes(BATCH), "{family}: bulk data");
             bulk.join().unwrap();
         });
-        assert!(becomes(ROUND_ROBIN), "{family}: silence");
+        assert!(gate.becomes(ROUND_ROBIN), "{family}: silence");
         thread::scope(|scope| {
             let small =
                 scope.spawn(|| (0..300).all(|_| world.transfer(family, Protocol::TCP, 1).unwrap() == 1));
             while !small.is_finished() {
-                assert_eq!(policy().as_deref(), Some(ROUND_ROBIN), "{family}: small packets");
+                assert_eq!(gate.policy().as_deref(), Some(ROUND_ROBIN), "{family}: small packets");
                 wait(Duration::from_millis(1));
             }
             assert!(small.join().unwrap());
         });
     }
+}
+
+#[test]
+fn workers_on_processors_of_their_own_wait_for_the_sender_of_many_packets() {
+    let Some(world) = World::new() else { return };
+    let gate = Daemon::start(&world, &["--queue", "0-1", "--fanout", "--observe"]);
+    assert!(gate.becomes(ROUND_ROBIN));
+    wait(Duration::from_millis(500));
+    let processors = ["mpgate-q0", "mpgate-q1"].map(|worker| {
+        let status = gate.reads(worker, "status").unwrap();
+        status.lines().find(|line| line.starts_with("Cpus_allowed_list")).unwrap().to_owned()
+    });
+    assert!(processors.iter().all(|list| !list.contains(['-', ','])), "{processors:?}");
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let many = [(); 2].map(|()| scope.spawn(|| flood(&world.client(), &stop)));
+        let waited = gate.becomes(BATCH);
+        stop.store(true, Ordering::Relaxed);
+        assert!(many.map(|many| many.join().unwrap()).iter().all(|&sent| sent > 0));
+        assert!(waited, "many packets");
+    });
+    assert!(gate.becomes(ROUND_ROBIN), "silence");
 }
