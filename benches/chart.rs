@@ -17,9 +17,10 @@ struct Row {
 }
 
 /// What stands on the router, in the order in which it is drawn, and how a picture calls it.
-const WHO: [(&str, &str); 11] = [
+const WHO: [(&str, &str); 13] = [
     ("none", "no filter"),
     ("control", "mpgate, mode control"),
+    ("control-fanout", "mpgate, mode control, a queue for each processor"),
     ("strict", "mpgate, mode strict"),
     ("all", "mpgate, mode all"),
     ("all-ordinary", "mpgate, mode all, ordinary priority"),
@@ -27,6 +28,7 @@ const WHO: [(&str, &str); 11] = [
     ("c-head-realtime", "the same, packets' heads, real-time priority"),
     ("nfq", "nfq crate's loop, all TCP"),
     ("c-control", "least C program, mpgate's control rules"),
+    ("c-control-fanout", "the same, a queue for each processor"),
     ("tcpoptstrip", "kernel alone: TCPOPTSTRIP"),
     ("nft-reset", "kernel alone: nft reset"),
 ];
@@ -77,7 +79,7 @@ fn panel(rows: &BTreeMap<String, Row>, name: &str, title: &str) -> Option<Panel>
 
 fn colour(who: &str) -> Colour {
     match who {
-        "control" | "strict" | "all" | "all-ordinary" => Colour::Series(0),
+        "control" | "control-fanout" | "strict" | "all" | "all-ordinary" => Colour::Series(0),
         "none" => Colour::Series(2),
         _ => Colour::Muted,
     }
