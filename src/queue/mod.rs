@@ -1,6 +1,7 @@
 //! The door to the kernel: packets come in by NFQUEUE, verdicts go back, resets leave by raw sockets.
 
 mod socket;
+mod inbox;
 mod interfaces;
 mod passage;
 mod resets;

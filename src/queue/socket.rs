@@ -1,4 +1,5 @@
-//! The netlink socket that `nfq` keeps to itself: a second handle of it, for the options that the crate cannot set.
+//! The netlink socket that `nfq` keeps to itself: a second handle of it, for the options that the crate cannot set, and for
+//! several packets, or verdicts, with one system call.
 
 use std::collections::HashSet;
 use std::fs;

@@ -3,12 +3,12 @@
 //! A send costs about a microsecond, whatever is in it; and packets that the kernel accepts by one message
 //! (`NFQNL_MSG_VERDICT_BATCH`) spare it the parsing of the others. linux/netfilter/nfnetlink_queue.h has the shapes.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::iter;
 use std::os::fd::AsFd;
 
 use arrayvec::ArrayVec;
-use rustix::net::{SendFlags, send};
+use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 
 /// Verdicts that are held back at most: what a send costs is shared by so many, and the first of them waits for the decisions
 /// of the others, some tens of microseconds.
@@ -24,13 +24,16 @@ pub(super) enum Answer {
     Accept,
     /// The packet meets the rules that queued it once more.
     Repeat,
+    /// The packet waits in that queue.
+    Queue(u16),
 }
 
 impl Answer {
-    const fn number(self) -> u32 {
+    fn number(self) -> u32 {
         match self {
             Self::Drop => 0,
             Self::Accept => 1,
+            Self::Queue(number) => u32::from(number) << 16 | 3,
             Self::Repeat => 4,
         }
     }
@@ -110,33 +113,65 @@ impl Verdicts {
     }
 
     fn say(&mut self, answer: Answer, reach: Reach, mark: Option<u32>) {
-        const VERDICT: u16 = 3 << 8 | 1; // NFNL_SUBSYS_QUEUE, NFQNL_MSG_VERDICT
-        const VERDICT_BATCH: u16 = 3 << 8 | 3; // NFNL_SUBSYS_QUEUE, NFQNL_MSG_VERDICT_BATCH
-        const REQUEST: u16 = 1; // NLM_F_REQUEST
-        const VERDICT_HDR: u16 = 2; // NFQA_VERDICT_HDR
-        const MARK: u16 = 3; // NFQA_MARK
-        let (kind, id) = match reach {
-            Reach::One(id) => (VERDICT, id),
-            Reach::UpTo(id) => (VERDICT_BATCH, id),
-        };
-        let len: u32 = if mark.is_some() { 40 } else { 32 };
-        let mut put = |bytes: &[u8]| self.messages.extend(bytes.iter().copied());
-        put(&len.to_ne_bytes());
-        put(&kind.to_ne_bytes());
-        put(&REQUEST.to_ne_bytes());
-        put(&[0; 8]); // sequence number, port
-        put(&[0; 2]); // nfgenmsg: family, version
-        put(&self.queue.to_be_bytes());
-        put(&12_u16.to_ne_bytes());
-        put(&VERDICT_HDR.to_ne_bytes());
-        put(&answer.number().to_be_bytes());
-        put(&id.to_be_bytes());
-        if let Some(mark) = mark {
-            put(&8_u16.to_ne_bytes());
-            put(&MARK.to_ne_bytes());
-            put(&mark.to_be_bytes());
-        }
+        self.messages.extend(message(self.queue, answer, reach, mark));
     }
+}
+
+/// Answers one packet of that queue and id; where bytes are given, they are in place of its own.
+///
+/// # Errors
+/// When the socket does not take that, or they are more than an attribute can hold, which is as much as a queue hands over.
+pub(super) fn send_one(
+    socket: impl AsFd,
+    (queue, id): (u16, u32),
+    (answer, mark): (Answer, Option<u32>),
+    payload: Option<&[u8]>,
+) -> io::Result<()> {
+    const PAYLOAD: u16 = 10; // NFQA_PAYLOAD
+    let mut head: ArrayVec<u8, { MESSAGE_MAX + 4 }> =
+        message(queue, answer, Reach::One(id), mark).into_iter().collect();
+    let payload = payload.unwrap_or_default();
+    if !payload.is_empty() {
+        let too_long = |_too_long| io::Error::from(io::ErrorKind::InvalidInput);
+        let len = u16::try_from(payload.len().saturating_add(4)).map_err(too_long)?;
+        head.extend(len.to_ne_bytes().into_iter().chain(PAYLOAD.to_ne_bytes()));
+    }
+    let whole = u32::try_from(head.len().saturating_add(payload.len())).unwrap_or(u32::MAX);
+    head.iter_mut().zip(whole.to_ne_bytes()).for_each(|(byte, len)| *byte = len);
+    let parts = [IoSlice::new(&head), IoSlice::new(payload)];
+    sendmsg(socket, &parts, &mut SendAncillaryBuffer::default(), SendFlags::empty())?;
+    Ok(())
+}
+
+fn message(queue: u16, answer: Answer, reach: Reach, mark: Option<u32>) -> ArrayVec<u8, MESSAGE_MAX> {
+    const VERDICT: u16 = 3 << 8 | 1; // NFNL_SUBSYS_QUEUE, NFQNL_MSG_VERDICT
+    const VERDICT_BATCH: u16 = 3 << 8 | 3; // NFNL_SUBSYS_QUEUE, NFQNL_MSG_VERDICT_BATCH
+    const REQUEST: u16 = 1; // NLM_F_REQUEST
+    const VERDICT_HDR: u16 = 2; // NFQA_VERDICT_HDR
+    const MARK: u16 = 3; // NFQA_MARK
+    let (kind, id) = match reach {
+        Reach::One(id) => (VERDICT, id),
+        Reach::UpTo(id) => (VERDICT_BATCH, id),
+    };
+    let len: u32 = if mark.is_some() { 40 } else { 32 };
+    let mut message = ArrayVec::new();
+    let mut put = |bytes: &[u8]| message.extend(bytes.iter().copied());
+    put(&len.to_ne_bytes());
+    put(&kind.to_ne_bytes());
+    put(&REQUEST.to_ne_bytes());
+    put(&[0; 8]); // sequence number, port
+    put(&[0; 2]); // nfgenmsg: family, version
+    put(&queue.to_be_bytes());
+    put(&12_u16.to_ne_bytes());
+    put(&VERDICT_HDR.to_ne_bytes());
+    put(&answer.number().to_be_bytes());
+    put(&id.to_be_bytes());
+    if let Some(mark) = mark {
+        put(&8_u16.to_ne_bytes());
+        put(&MARK.to_ne_bytes());
+        put(&mark.to_be_bytes());
+    }
+    message
 }
 
 /// The messages of a group: each begins with its length.
@@ -211,6 +246,25 @@ mod tests {
             [u32::MAX, 0, 1].map(|id| verdicts.give(id, Answer::Accept, None)).into_iter().collect()
         });
         assert_eq!(said, [(1, true, 1, None)]);
+    }
+
+    #[test]
+    fn one_packet_is_sent_elsewhere_or_with_other_bytes() {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        let mut bytes = [0; 70_000];
+        send_one(&ours, (7, 9), (Answer::Queue(0x8007), None), None).unwrap();
+        let len = theirs.recv(&mut bytes).unwrap();
+        assert_eq!(read(&bytes[..len]), [(0x8007_0003, false, 9, None)]);
+
+        send_one(&ours, (7, 9), (Answer::Accept, Some(5)), Some(b"other")).unwrap();
+        let len = theirs.recv(&mut bytes).unwrap();
+        assert_eq!(&bytes[..4], u32::try_from(len).unwrap().to_ne_bytes());
+        assert_eq!(bytes[36..40], 5_u32.to_be_bytes());
+        assert_eq!(bytes[40..len], [&9_u16.to_ne_bytes()[..], &10_u16.to_ne_bytes(), b"other"].concat());
+
+        send_one(&ours, (7, 9), (Answer::Accept, None), Some(&[1; 65_531])).unwrap();
+        assert_eq!(theirs.recv(&mut bytes).unwrap(), 32 + 4 + 65_531);
+        send_one(&ours, (7, 9), (Answer::Accept, None), Some(&[1; 65_532])).unwrap_err();
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
-use nfq::{Message, Queue};
+use nfq::Queue;
 use rustix::io::Errno;
 
 use crate::clock;
@@ -14,15 +14,15 @@ use crate::engine::{Decision, Egress, Engine, Fate, Ingress, Verdict, enforce};
 use crate::evidence::Collector;
 use crate::metrics::QueueMetrics;
 use crate::priority::Patience;
+use crate::queue::inbox::{Inbox, Message, Wait};
 use crate::queue::interfaces::Interfaces;
 use crate::queue::passage::passage;
 use crate::queue::report::Report;
 use crate::queue::resets::ResetSockets;
-use crate::queue::verdicts::{Answer, GROUP_MAX, Verdicts};
+use crate::queue::verdicts::{Answer, GROUP_MAX, Verdicts, send_one};
 use crate::queue::whole::{Awaited, HEAD_BYTES, WHOLE_BYTES, whole_queue};
 use crate::queue::{QueueError, QueueOptions, kernel_queues, socket};
 use crate::time::Timestamp;
-use crate::wire::edit::ChecksumState;
 use crate::wire::reset::Reset;
 
 /// How long a worker that stops goes on answering what waits; a full queue takes a few milliseconds.
@@ -30,13 +30,6 @@ const DRAIN_MAX: Duration = Duration::from_secs(1);
 
 /// A packet that waited is received within a microsecond; one that did not takes a wake-up, of five at least.
 const AT_ONCE: Duration = Duration::from_micros(3);
-
-/// Whether a burst waits for its first packet.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wait {
-    Yes,
-    No,
-}
 
 /// Serves one queue.
 pub struct Worker {
@@ -124,11 +117,12 @@ impl Worker {
     ///
     /// Take the kernel rules out first: what comes after the queue is given up is lost where they do not say `bypass`.
     pub fn run(mut self, engine: &Engine, metrics: &QueueMetrics, stop: &AtomicBool) {
+        let mut inbox = Inbox::new();
         while !stop.load(Ordering::Relaxed) {
-            self.burst(engine, metrics, Wait::Yes);
+            self.burst(engine, metrics, (&mut inbox, Wait::Yes));
         }
         let until = clock::now().after(DRAIN_MAX);
-        while self.burst(engine, metrics, Wait::No) && clock::now() < until {}
+        while self.burst(engine, metrics, (&mut inbox, Wait::No)) && clock::now() < until {}
         for number in [self.number, whole_queue(self.number)] {
             if let Err(error) = self.queue.unbind(number) {
                 self.report.error(clock::now(), "unbinding the queue", &error);
@@ -138,38 +132,56 @@ impl Worker {
 
     /// Answers the packets that wait, up to a group of them: false when there was none. The verdicts leave once no packet is
     /// left, so none waits for a packet that is still to come.
-    fn burst(&mut self, engine: &Engine, metrics: &QueueMetrics, wait: Wait) -> bool {
-        self.queue.set_nonblocking(wait == Wait::No);
+    fn burst(&mut self, engine: &Engine, metrics: &QueueMetrics, (inbox, wait): (&mut Inbox, Wait)) -> bool {
         let asked = clock::now();
-        let mut received = 0;
-        while received < self.group {
-            match self.queue.recv() {
-                Ok(message) => {
-                    let now = clock::now();
-                    if received == 0 {
-                        self.pace(now.since(asked));
-                    }
-                    if let Some(patience) = &mut self.patience {
-                        patience.received(now, message.get_original_len());
-                    }
-                    self.answer(engine, metrics, message, now);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // A verdict that the kernel refused, a full buffer: neither is a reason to stop.
-                Err(error) => {
-                    self.missing = true;
-                    self.survive(metrics, "receiving from the queue", &error);
-                }
-            }
-            received += 1;
-            self.queue.set_nonblocking(true);
+        let mut received = self.receive(metrics, inbox, (1, wait));
+        if received > 0 {
+            self.pace(clock::now().since(asked));
+            self.answer_all(engine, metrics, inbox);
+        }
+        if received > 0 && self.group > 1 {
+            received += self.receive(metrics, inbox, (self.group - 1, Wait::No));
+            self.answer_all(engine, metrics, inbox);
         }
         self.send_verdicts(metrics);
         if let Some(patience) = &mut self.patience {
             patience.answered(!self.at_once);
         }
         received > 0
+    }
+
+    /// Receives so many messages at most: how many came. An error counts as one, and ends nothing.
+    fn receive(&mut self, metrics: &QueueMetrics, inbox: &mut Inbox, (most, wait): (usize, Wait)) -> usize {
+        match inbox.receive(&self.socket, most, wait) {
+            Ok(received) => received,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 1,
+            Err(error) => {
+                // A full buffer.
+                self.missing = true;
+                self.survive(metrics, "receiving from the queue", &error);
+                1
+            }
+        }
+    }
+
+    fn answer_all(&mut self, engine: &Engine, metrics: &QueueMetrics, inbox: &mut Inbox) {
+        while let Some(queued) = inbox.next() {
+            match queued {
+                Ok(queued) => {
+                    let now = clock::now();
+                    if let Some(patience) = &mut self.patience {
+                        patience.received(now, queued.original_len);
+                    }
+                    self.answer(engine, metrics, queued, now);
+                }
+                Err(error) => {
+                    // A verdict that the kernel refused.
+                    self.missing = true;
+                    self.survive(metrics, "receiving from the queue", &error);
+                }
+            }
+        }
     }
 
     /// Looking for a packet that is not there costs a system call, and the verdict waits for it meanwhile. So packets that
@@ -188,76 +200,77 @@ impl Worker {
         self.at_once = at_once;
     }
 
-    fn answer(&mut self, engine: &Engine, metrics: &QueueMetrics, message: Message, began: Timestamp) {
-        let first_look = message.get_queue_num() == self.number;
+    fn answer(
+        &mut self,
+        engine: &Engine,
+        metrics: &QueueMetrics,
+        mut message: Message<'_>,
+        began: Timestamp,
+    ) {
+        let first_look = message.queue == self.number;
         if first_look {
-            self.recall(metrics, message.get_packet_id());
-        } else if let Some(decision) = self.awaited.take(message.get_payload()) {
-            return self.settle(metrics, &decision, message);
+            self.recall(metrics, message.id);
+        } else if let Some(decision) = self.awaited.take(message.payload) {
+            return self.settle(metrics, &decision, &mut message);
         }
         let ingress = Ingress {
-            input: self.interfaces.name(began, &self.socket, message.get_indev()),
-            output: self.interfaces.name(began, &self.socket, message.get_outdev()),
-            mark: message.get_nfmark(),
-            checksum: checksum(&message),
+            input: self.interfaces.name(began, &self.socket, message.input),
+            output: self.interfaces.name(began, &self.socket, message.output),
+            mark: message.mark,
+            checksum: message.checksum,
         };
-        let decision = engine.decide(began, &ingress, message.get_payload());
+        let decision = engine.decide(began, &ingress, message.payload);
         let cut = first_look && is_cut(&message);
         if cut && decision.findings.is_none() {
-            return self.see_whole(metrics, message);
+            return self.see_whole(metrics, &message);
         }
         metrics.record(&decision, clock::now().since(began));
         if let Some(evidence) = &self.evidence {
-            evidence.offer(&decision, &ingress, message.get_payload(), message.get_original_len());
+            evidence.offer(&decision, &ingress, message.payload, message.original_len);
         }
         self.report.decision(began, &decision);
         if cut && matches!(decision.verdict, Verdict::Strip(_)) {
-            self.awaited.push(message.get_payload(), decision);
-            return self.see_whole(metrics, message);
+            self.awaited.push(message.payload, decision);
+            return self.see_whole(metrics, &message);
         }
-        self.settle(metrics, &decision, message);
+        self.settle(metrics, &decision, &mut message);
     }
 
     /// Carries the decision out: what keeps its bytes is answered with the others, what was rewritten at once.
-    fn settle(&mut self, metrics: &QueueMetrics, decision: &Decision, mut message: Message) {
-        let id = message.get_packet_id();
-        let first_look = message.get_queue_num() == self.number;
-        let (passing, mark) = passage(decision, message.get_nfmark());
+    fn settle(&mut self, metrics: &QueueMetrics, decision: &Decision, message: &mut Message<'_>) {
+        let id = message.id;
+        let first_look = message.queue == self.number;
+        let (passing, mark) = passage(decision, message.mark);
         let egress = match decision.verdict {
             Verdict::Accept => Egress { fate: Fate::Unchanged, resets: ArrayVec::new() },
             // The kernel would take the part for the whole and lose the rest.
-            Verdict::Strip(_) if is_cut(&message) => Egress { fate: Fate::Lost, resets: ArrayVec::new() },
-            Verdict::Strip(_) | Verdict::Reject(_) | Verdict::Drop => {
-                enforce(decision, message.get_payload_mut())
-            }
+            Verdict::Strip(_) if is_cut(message) => Egress { fate: Fate::Lost, resets: ArrayVec::new() },
+            Verdict::Strip(_) | Verdict::Reject(_) | Verdict::Drop => enforce(decision, message.payload),
         };
         match egress.fate {
             Fate::Unchanged if first_look => self.verdicts.give(id, passing, mark),
             Fate::Lost if first_look => self.verdicts.give(id, Answer::Drop, None),
-            fate @ (Fate::Unchanged | Fate::Rewritten | Fate::Lost) => {
-                if let Some(mark) = mark {
-                    message.set_nfmark(mark);
-                }
-                let verdict = match (fate, passing) {
-                    (Fate::Lost, _) | (_, Answer::Drop) => nfq::Verdict::Drop,
-                    (_, Answer::Accept) => nfq::Verdict::Accept,
-                    (_, Answer::Repeat) => nfq::Verdict::Repeat,
-                };
-                self.answer_alone(metrics, message, verdict);
-            }
+            Fate::Unchanged => self.answer_alone(metrics, message, (passing, mark), None),
+            Fate::Lost => self.answer_alone(metrics, message, (Answer::Drop, None), None),
+            Fate::Rewritten => self.answer_alone(metrics, message, (passing, mark), Some(message.payload)),
         }
         self.reset(decision, &egress.resets, metrics);
     }
 
-    fn see_whole(&mut self, metrics: &QueueMetrics, message: Message) {
-        self.answer_alone(metrics, message, nfq::Verdict::Queue(whole_queue(self.number)));
+    fn see_whole(&mut self, metrics: &QueueMetrics, message: &Message<'_>) {
+        self.answer_alone(metrics, message, (Answer::Queue(whole_queue(self.number)), None), None);
     }
 
     /// Answers one packet, behind those that came before it.
-    fn answer_alone(&mut self, metrics: &QueueMetrics, mut message: Message, verdict: nfq::Verdict) {
+    fn answer_alone(
+        &mut self,
+        metrics: &QueueMetrics,
+        message: &Message<'_>,
+        answer: (Answer, Option<u32>),
+        payload: Option<&[u8]>,
+    ) {
         self.send_verdicts(metrics);
-        message.set_verdict(verdict);
-        if let Err(error) = self.queue.verdict(message) {
+        if let Err(error) = send_one(&self.socket, (message.queue, message.id), answer, payload) {
             self.survive(metrics, "sending a verdict", &error);
         }
     }
@@ -300,8 +313,8 @@ impl Worker {
 }
 
 /// The kernel handed over a part of it.
-fn is_cut(message: &Message) -> bool {
-    message.get_original_len() > message.get_payload().len()
+fn is_cut(message: &Message<'_>) -> bool {
+    message.original_len > message.payload.len()
 }
 
 fn configure(queue: &mut Queue, options: QueueOptions) -> Result<(), QueueError> {
@@ -312,10 +325,6 @@ fn configure(queue: &mut Queue, options: QueueOptions) -> Result<(), QueueError>
     queue.set_recv_gso(number, true).map_err(setup("GSO"))?;
     queue.set_fail_open(number, fail_open).map_err(setup("fail-open"))?;
     queue.set_queue_max_len(number, packets_max).map_err(setup("queue length"))
-}
-
-fn checksum(message: &Message) -> ChecksumState {
-    if message.is_checksum_ready() { ChecksumState::Complete } else { ChecksumState::Partial }
 }
 
 impl QueueError {
