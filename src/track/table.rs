@@ -69,11 +69,13 @@ impl<T: Keyed> Table<T> {
         self.hash_key.hash(key)
     }
 
+    #[inline]
     pub(super) fn read<R>(&self, hash: Hashed, key: T::Key, look: impl FnOnce(&T) -> R) -> Option<R> {
         let cells = self.shards.read(self.shards.of(hash))?;
         cells.search(hash.tag(), |record| (record.key() == key).then_some(record)).map(look)
     }
 
+    #[inline]
     pub(super) fn change<R>(&self, hash: Hashed, key: T::Key, change: impl FnOnce(&mut T) -> R) -> Option<R> {
         let mut cells = self.shards.write(self.shards.of(hash))?;
         let at = cells.position(hash.tag(), |record| record.key() == key)?;
