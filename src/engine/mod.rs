@@ -47,61 +47,14 @@ impl Engine {
         Self { rules: ArcSwap::from_pointee(rules), tracker: Tracker::new(limits), mode }
     }
 
-    /// Decides one IP packet and remembers what goes on: look, judge, then remember, so that a refused handshake teaches
-    /// nothing.
+    /// Decides one IP packet by the rules that speak now: [`Decider::decide`].
     pub fn decide(&self, now: Timestamp, ingress: &Ingress, bytes: &[u8]) -> Decision {
-        match Packet::parse(bytes) {
-            Ok(packet) => self.decide_segment(now, ingress, &packet, &mptcp::signals(&packet)),
-            Err(unparsed) => self.decide_unparsed(ingress, unparsed),
-        }
+        self.decider().decide(now, ingress, bytes)
     }
 
-    /// Decides a packet that was read already, and its options.
-    pub fn decide_segment(
-        &self,
-        now: Timestamp,
-        ingress: &Ingress,
-        packet: &Packet<'_>,
-        signals: &Signals,
-    ) -> Decision {
-        let rules = self.rules.load();
-        let spot = self.tracker.spot(packet);
-        let finding = &self.tracker.inspect(now, packet, signals, spot);
-        let facts = self.facts(&rules, ingress, View { packet, signals, finding });
-        let subject = Subject { now, packet, signals, finding, facts: &facts };
-        let mut judgement = judge::judge(&rules, &subject, &self.tracker);
-        judge::normalize(&mut judgement, &rules, packet);
-        let mark = mark(&rules, ingress, &judgement, &subject);
-        let origin = Origin {
-            input: ingress.input,
-            output: ingress.output,
-            terms: Terms {
-                single_path: judgement.single_path,
-                mark: mark.map_or(ingress.mark, |mark| mark.set(ingress.mark)),
-                rule: judgement.key,
-            },
-        };
-        let (connection, subflow) = match self.passed(&judgement, signals, &origin) {
-            Some(passed) => self.tracker.commit(now, spot, finding, passed),
-            None => (finding.connection, finding.subflow),
-        };
-        let findings = Findings {
-            flow: packet.flow,
-            segment: packet.segment,
-            subtypes: signals.subtypes,
-            version: finding.version,
-            standing: finding.standing,
-            connection,
-            subflow,
-            watched: connection.is_some() && !finding.leads_nowhere(),
-            decided: !self.tracker.awaits_more(spot, finding),
-        };
-        self.decision(judgement, ingress, mark, Some(findings))
-    }
-
-    /// Decides a packet whose TCP header cannot be read.
-    pub fn decide_unparsed(&self, ingress: &Ingress, unparsed: Unparsed) -> Decision {
-        self.decision(judge::unparsed(&self.rules.load().policy, unparsed), ingress, None, None)
+    /// Decides by the rules that speak now, for who has several packets at hand.
+    pub fn decider(&self) -> Decider<'_> {
+        Decider { engine: self, rules: self.rules.load() }
     }
 
     /// From the next packet on these rules speak; connections keep what was decided.
@@ -216,6 +169,73 @@ impl Engine {
             Mode::Observe => (Verdict::Accept, Some(verdict), None),
         };
         Decision { verdict, observed, reason, rule, trial, log, mark, checksum: ingress.checksum, findings }
+    }
+}
+
+/// Decides packets by the rules that spoke when it was made. A worker makes one for the packets that it received together:
+/// rules that are swapped meanwhile speak from the next ones on.
+#[derive(Debug)]
+pub struct Decider<'e> {
+    engine: &'e Engine,
+    rules: arc_swap::Guard<Arc<RuleSet>>,
+}
+
+impl Decider<'_> {
+    /// Decides one IP packet and remembers what goes on: look, judge, then remember, so that a refused handshake teaches
+    /// nothing.
+    pub fn decide(&self, now: Timestamp, ingress: &Ingress, bytes: &[u8]) -> Decision {
+        match Packet::parse(bytes) {
+            Ok(packet) => self.decide_segment(now, ingress, &packet, &mptcp::signals(&packet)),
+            Err(unparsed) => self.decide_unparsed(ingress, unparsed),
+        }
+    }
+
+    /// Decides a packet that was read already, and its options.
+    pub fn decide_segment(
+        &self,
+        now: Timestamp,
+        ingress: &Ingress,
+        packet: &Packet<'_>,
+        signals: &Signals,
+    ) -> Decision {
+        let Self { engine, rules } = self;
+        let spot = engine.tracker.spot(packet);
+        let finding = &engine.tracker.inspect(now, packet, signals, spot);
+        let facts = engine.facts(rules, ingress, View { packet, signals, finding });
+        let subject = Subject { now, packet, signals, finding, facts: &facts };
+        let mut judgement = judge::judge(rules, &subject, &engine.tracker);
+        judge::normalize(&mut judgement, rules, packet);
+        let mark = mark(rules, ingress, &judgement, &subject);
+        let origin = Origin {
+            input: ingress.input,
+            output: ingress.output,
+            terms: Terms {
+                single_path: judgement.single_path,
+                mark: mark.map_or(ingress.mark, |mark| mark.set(ingress.mark)),
+                rule: judgement.key,
+            },
+        };
+        let (connection, subflow) = match engine.passed(&judgement, signals, &origin) {
+            Some(passed) => engine.tracker.commit(now, spot, finding, passed),
+            None => (finding.connection, finding.subflow),
+        };
+        let findings = Findings {
+            flow: packet.flow,
+            segment: packet.segment,
+            subtypes: signals.subtypes,
+            version: finding.version,
+            standing: finding.standing,
+            connection,
+            subflow,
+            watched: connection.is_some() && !finding.leads_nowhere(),
+            decided: !engine.tracker.awaits_more(spot, finding),
+        };
+        engine.decision(judgement, ingress, mark, Some(findings))
+    }
+
+    /// Decides a packet whose TCP header cannot be read.
+    pub fn decide_unparsed(&self, ingress: &Ingress, unparsed: Unparsed) -> Decision {
+        self.engine.decision(judge::unparsed(&self.rules.policy, unparsed), ingress, None, None)
     }
 }
 

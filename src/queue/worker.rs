@@ -10,7 +10,7 @@ use nfq::Queue;
 use rustix::io::Errno;
 
 use crate::clock;
-use crate::engine::{Decision, Egress, Engine, Fate, Ingress, Verdict, enforce};
+use crate::engine::{Decider, Decision, Egress, Engine, Fate, Ingress, Verdict, enforce};
 use crate::evidence::Collector;
 use crate::metrics::QueueMetrics;
 use crate::priority::Patience;
@@ -136,12 +136,14 @@ impl Worker {
         let asked = clock::now();
         let mut received = self.receive(metrics, inbox, (1, wait));
         if received > 0 {
-            self.pace(clock::now().since(asked));
-            self.answer_all(engine, metrics, inbox);
-        }
-        if received > 0 && self.group > 1 {
-            received += self.receive(metrics, inbox, (self.group - 1, Wait::No));
-            self.answer_all(engine, metrics, inbox);
+            let now = clock::now();
+            self.pace(now.since(asked));
+            let decider = engine.decider();
+            self.answer_all(&decider, metrics, inbox, now);
+            if self.group > 1 {
+                received += self.receive(metrics, inbox, (self.group - 1, Wait::No));
+                self.answer_all(&decider, metrics, inbox, clock::now());
+            }
         }
         self.send_verdicts(metrics);
         if let Some(patience) = &mut self.patience {
@@ -165,20 +167,26 @@ impl Worker {
         }
     }
 
-    fn answer_all(&mut self, engine: &Engine, metrics: &QueueMetrics, inbox: &mut Inbox) {
+    fn answer_all(
+        &mut self,
+        decider: &Decider<'_>,
+        metrics: &QueueMetrics,
+        inbox: &mut Inbox,
+        mut now: Timestamp,
+    ) {
         while let Some(queued) = inbox.next() {
             match queued {
                 Ok(queued) => {
-                    let now = clock::now();
                     if let Some(patience) = &mut self.patience {
                         patience.received(now, queued.original_len);
                     }
-                    self.answer(engine, metrics, queued, now);
+                    now = self.answer(decider, metrics, queued, now);
                 }
                 Err(error) => {
                     // A verdict that the kernel refused.
                     self.missing = true;
                     self.survive(metrics, "receiving from the queue", &error);
+                    now = clock::now();
                 }
             }
         }
@@ -200,18 +208,20 @@ impl Worker {
         self.at_once = at_once;
     }
 
+    /// Gives the time when the next one can begin: a clock is read once for each packet that is let through.
     fn answer(
         &mut self,
-        engine: &Engine,
+        decider: &Decider<'_>,
         metrics: &QueueMetrics,
         mut message: Message<'_>,
         began: Timestamp,
-    ) {
+    ) -> Timestamp {
         let first_look = message.queue == self.number;
         if first_look {
             self.recall(metrics, message.id);
         } else if let Some(decision) = self.awaited.take(message.payload) {
-            return self.settle(metrics, &decision, &mut message);
+            self.settle(metrics, &decision, &mut message);
+            return clock::now();
         }
         let ingress = Ingress {
             input: self.interfaces.name(began, &self.socket, message.input),
@@ -219,21 +229,25 @@ impl Worker {
             mark: message.mark,
             checksum: message.checksum,
         };
-        let decision = engine.decide(began, &ingress, message.payload);
+        let decision = decider.decide(began, &ingress, message.payload);
         let cut = first_look && is_cut(&message);
         if cut && decision.findings.is_none() {
-            return self.see_whole(metrics, &message);
+            self.see_whole(metrics, &message);
+            return clock::now();
         }
-        metrics.record(&decision, clock::now().since(began));
+        let formed = clock::now();
+        metrics.record(&decision, formed.since(began));
         if let Some(evidence) = &self.evidence {
             evidence.offer(&decision, &ingress, message.payload, message.original_len);
         }
         self.report.decision(began, &decision);
         if cut && matches!(decision.verdict, Verdict::Strip(_)) {
             self.awaited.push(message.payload, decision);
-            return self.see_whole(metrics, &message);
+            self.see_whole(metrics, &message);
+            return clock::now();
         }
         self.settle(metrics, &decision, &mut message);
+        if decision.verdict == Verdict::Accept { formed } else { clock::now() }
     }
 
     /// Carries the decision out: what keeps its bytes is answered with the others, what was rewritten at once.

@@ -119,14 +119,16 @@ impl Replay {
                 decision: self
                     .engine
                     .as_ref()
-                    .map(|engine| engine.decide_unparsed(&Ingress::default(), *why)),
+                    .map(|engine| engine.decider().decide_unparsed(&Ingress::default(), *why)),
             },
         }
     }
 
     fn take(&mut self, frame: &Frame, ip_at: usize, packet: &Packet<'_>) -> SegmentSeen {
         let signals = signals(packet);
-        let decide = |engine: &Engine| engine.decide_segment(frame.at, &Ingress::default(), packet, &signals);
+        let decide = |engine: &Engine| {
+            engine.decider().decide_segment(frame.at, &Ingress::default(), packet, &signals)
+        };
         let decision = self.engine.as_ref().map(decide);
         let sight = Sight { frame: frame.number, at: frame.at, packet, signals: &signals };
         let observed = self.analysis.observe(sight);
