@@ -42,6 +42,12 @@ const MANY: Duration = Duration::from_micros(3200);
 /// take 4 to 6 % of what its worker takes with bulk TCP; a third of that is packets that the kernel handles in them.
 const TURN: Duration = Duration::from_millis(2);
 
+/// A worker that received something so long ago has its turns, so its guard
+const HEARD: Duration = Duration::from_micros(500);
+
+/// looks at it again then.
+const ROUND: Duration = Duration::from_millis(4);
+
 /// What a worker sees of its packets, and how patient it is.
 #[derive(Debug)]
 pub struct Patience {
@@ -171,17 +177,17 @@ impl Turn {
         realtime(self.thread).ok();
     }
 
-    /// How long it can be patient yet; none where it is not, or no longer.
+    /// When to look at it again; never where it is not patient, or no longer.
     fn look(&self, now: Timestamp) -> Option<Duration> {
         if !self.patient.load(Ordering::Acquire) {
             return None;
         }
-        let received = Timestamp::from_nanos(self.received.load(Ordering::Relaxed));
-        let left = TURN.checked_sub(now.since(received)).filter(|left| !left.is_zero());
-        if left.is_none() {
+        let silent = now.since(Timestamp::from_nanos(self.received.load(Ordering::Relaxed)));
+        if silent >= TURN {
             self.come_first();
+            return None;
         }
-        left
+        Some(if silent < HEARD { ROUND } else { TURN.saturating_sub(silent) })
     }
 }
 

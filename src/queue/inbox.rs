@@ -16,7 +16,7 @@ use crate::wire::edit::ChecksumState;
 /// same sets of the processor's cache.
 const MESSAGE_MAX: usize = (1 << 16) + 4096 + 576;
 
-/// Whether a packet is waited for.
+/// Whether one packet is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
     Yes,
@@ -64,7 +64,7 @@ impl Inbox {
     /// When nothing waits, or the socket has an error to tell.
     pub(super) fn receive(&mut self, socket: impl AsFd, most: usize, wait: Wait) -> io::Result<usize> {
         let flags = match wait {
-            Wait::Yes => MsgFlags::empty(),
+            Wait::Yes => MsgFlags::MSG_WAITFORONE,
             Wait::No => MsgFlags::MSG_DONTWAIT,
         };
         // Packets that come one by one do not pay for buffers that stay empty.

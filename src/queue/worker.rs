@@ -134,14 +134,17 @@ impl Worker {
     /// left, so none waits for a packet that is still to come.
     fn burst(&mut self, engine: &Engine, metrics: &QueueMetrics, (inbox, wait): (&mut Inbox, Wait)) -> bool {
         let asked = clock::now();
-        let mut received = self.receive(metrics, inbox, (1, wait));
+        // Of a single message that comes, a patient worker would ask once more: behind it there are others.
+        let most = if self.is_patient() { GROUP_MAX } else { 1 };
+        let mut received = self.receive(metrics, inbox, (most, wait));
         if received > 0 {
             let now = clock::now();
             self.pace(now.since(asked));
             let decider = engine.decider();
             self.answer_all(&decider, metrics, inbox, now);
-            if self.group > 1 {
-                received += self.receive(metrics, inbox, (self.group - 1, Wait::No));
+            let more = self.group.saturating_sub(most);
+            if more > 0 {
+                received += self.receive(metrics, inbox, (more, Wait::No));
                 self.answer_all(&decider, metrics, inbox, clock::now());
             }
         }
@@ -198,7 +201,7 @@ impl Worker {
     /// it is woken, and takes them together from the first one on: a fifth less of the processor for a packet of bulk data.
     fn pace(&mut self, waited: Duration) {
         let at_once = waited < AT_ONCE;
-        self.group = if self.patience.as_ref().is_some_and(Patience::waits) {
+        self.group = if self.is_patient() {
             GROUP_MAX
         } else if at_once && self.at_once {
             (self.group * 2).min(GROUP_MAX)
@@ -206,6 +209,10 @@ impl Worker {
             1
         };
         self.at_once = at_once;
+    }
+
+    fn is_patient(&self) -> bool {
+        self.patience.as_ref().is_some_and(Patience::waits)
     }
 
     /// Gives the time when the next one can begin: a clock is read once for each packet that is let through.
