@@ -185,7 +185,11 @@ impl Decider<'_> {
     /// nothing.
     pub fn decide(&self, now: Timestamp, ingress: &Ingress, bytes: &[u8]) -> Decision {
         match Packet::parse(bytes) {
-            Ok(packet) => self.decide_segment(now, ingress, &packet, &mptcp::signals(&packet)),
+            Ok(packet) => {
+                let mut signals = Signals::default();
+                signals.read(&packet);
+                self.decide_segment(now, ingress, &packet, &signals)
+            }
             Err(unparsed) => self.decide_unparsed(ingress, unparsed),
         }
     }

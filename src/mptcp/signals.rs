@@ -92,26 +92,31 @@ impl Signals {
     }
 }
 
-/// Reads all options of kind 30, in one walk.
+/// Reads all options of kind 30.
 pub fn signals(packet: &Packet<'_>) -> Signals {
     let mut signals = Signals::default();
-    for raw in packet.options().filter(|raw| raw.kind == MPTCP) {
-        let option = if raw.broken {
-            let len = raw.bytes.get(1).copied().unwrap_or(0);
-            Err(Malformed::Length {
-                subtype: Subtype::Unassigned,
-                len,
-                right: "one that ends in the option area",
-            })
-        } else {
-            codec::parse(raw.bytes, packet.segment)
-        };
-        signals.push(&raw, option);
-    }
+    signals.read(packet);
     signals
 }
 
 impl Signals {
+    /// Reads all options of kind 30 in one walk, behind what was read before. In place: a thousand bytes are not moved so.
+    pub fn read(&mut self, packet: &Packet<'_>) {
+        for raw in packet.options().filter(|raw| raw.kind == MPTCP) {
+            let option = if raw.broken {
+                let len = raw.bytes.get(1).copied().unwrap_or(0);
+                Err(Malformed::Length {
+                    subtype: Subtype::Unassigned,
+                    len,
+                    right: "one that ends in the option area",
+                })
+            } else {
+                codec::parse(raw.bytes, packet.segment)
+            };
+            self.push(&raw, option);
+        }
+    }
+
     fn push(&mut self, raw: &RawOption<'_>, option: Result<MptcpOption, Malformed>) {
         let subtype = raw.bytes.get(2).map_or(Subtype::Unassigned, |third| Subtype::from_number(third >> 4));
         // RFC 8684 3.1, 3.2: a segment opens a connection or joins one, once. Tried: Linux falls back to plain TCP.
