@@ -47,6 +47,16 @@ impl Verdict {
     /// The four labels.
     pub const LABELS: [&'static str; 4] = ["accept", "strip", "reject", "drop"];
 
+    /// What is this verdict's, of things that stand in the order of [`Self::LABELS`].
+    pub const fn of<T>(self, [accept, strip, reject, drop]: &[T; Self::LABELS.len()]) -> &T {
+        match self {
+            Self::Accept => accept,
+            Self::Strip(_) => strip,
+            Self::Reject(_) => reject,
+            Self::Drop => drop,
+        }
+    }
+
     /// The one spelling in metrics, logs, replay and docs.
     pub const fn label(self) -> &'static str {
         match self {
@@ -124,6 +134,12 @@ impl Reason {
         Self::IdConflict,
         Self::TableFull,
     ];
+
+    /// Where it stands in [`Self::ALL`].
+    #[expect(clippy::as_conversions, reason = "an enumeration without values is the number of its variant")]
+    pub const fn place(self) -> usize {
+        self as usize
+    }
 
     /// The one spelling in metrics, logs, replay and docs.
     pub const fn label(self) -> &'static str {

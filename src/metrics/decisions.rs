@@ -1,20 +1,17 @@
-//! What a decision counts in: a series for each label that it can have.
+//! What a decision counts in: a series for each label that it can have. Those of every packet are in the worker's tally.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use prometheus::{Histogram, IntCounter, IntCounterVec};
+use prometheus::{IntCounter, IntCounterVec};
 
 use crate::engine::{Decision, Findings, Reason, Verdict};
-use crate::metrics::Maker;
+use crate::metrics::tally::{Tallies, VERSIONS};
+use crate::metrics::{Maker, raise};
 use crate::mptcp::{ResetReason, Subtype};
 use crate::rules::RuleLabel;
 use crate::track::{FallbackCause, Standing};
-
-/// Labels of `version`: the two that are in use, any that is yet to be written, and none that is known.
-const VERSIONS: [&str; 4] = ["0", "1", "other", "none"];
 
 /// What became of a join's segment: `mpgate_joins_total{result}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,19 +83,18 @@ impl JoinResult {
     }
 }
 
-/// What all workers count in, each label found beforehand: counting is a few atomic additions.
+/// What all workers count in, each label found beforehand.
 #[derive(Debug)]
 pub(super) struct DecisionSeries {
     verdicts: VerdictSeries,
     observed: VerdictSeries,
     rule_hits: ArcSwap<RuleHits>,
-    options: Vec<(Subtype, [IntCounter; VERSIONS.len()])>,
+    options: [[IntCounter; VERSIONS.len()]; Subtype::ALL.len()],
     joins: Vec<(JoinResult, IntCounter)>,
     fallbacks: Vec<(FallbackCause, IntCounter)>,
     resets_sent: ResetSeries,
     resets_seen: ResetSeries,
     resets_seen_bare: IntCounter,
-    seconds: Histogram,
 }
 
 /// A counter for each rule, by its name.
@@ -107,17 +103,15 @@ pub struct RuleHits(pub(super) BTreeMap<String, IntCounter>);
 
 /// A counter for each reason, for each verdict.
 #[derive(Debug)]
-struct VerdictSeries([Vec<(Reason, IntCounter)>; Verdict::LABELS.len()]);
+struct VerdictSeries([[IntCounter; Reason::ALL.len()]; Verdict::LABELS.len()]);
 
 /// A counter for each reason of MP_TCPRST, by its number; the last one is for numbers that nobody assigned.
 #[derive(Debug)]
 struct ResetSeries([IntCounter; ResetReason::ALL.len() + 1]);
 
 impl DecisionSeries {
-    /// Counts one decision and how long it took to form.
-    pub(super) fn record(&self, decision: &Decision, took: Duration) {
-        self.seconds.observe(took.as_secs_f64());
-        self.verdicts.count(decision.verdict, decision.reason);
+    /// Counts one decision, but for what tallies count.
+    pub(super) fn record(&self, decision: &Decision) {
         if let Some(observed) = decision.observed {
             self.observed.count(observed, decision.reason);
         }
@@ -131,6 +125,12 @@ impl DecisionSeries {
         if let Some(findings) = &decision.findings {
             self.found(findings, decision.verdict);
         }
+    }
+
+    /// Takes over what the workers have tallied so far.
+    pub(super) fn take_over(&self, tallies: &Tallies) {
+        self.verdicts.take_over(&tallies.verdicts());
+        raise_all(self.options.as_flattened(), tallies.options().as_flattened());
     }
 
     pub(super) fn resets_sent(&self, reason: ResetReason, count: usize) {
@@ -188,7 +188,7 @@ impl DecisionSeries {
                 &["verdict", "reason"],
             )),
             rule_hits: ArcSwap::default(),
-            options: each(Subtype::ALL, |subtype| {
+            options: Subtype::ALL.map(|subtype| {
                 VERSIONS.map(|version| options.with_label_values(&[subtype.label(), version]))
             }),
             joins: each(JoinResult::ALL, |result| joins.with_label_values(&[result.label()])),
@@ -196,14 +196,10 @@ impl DecisionSeries {
             resets_sent: ResetSeries::new(&sent),
             resets_seen: ResetSeries::new(&seen),
             resets_seen_bare: seen.with_label_values(&["none"]),
-            seconds: make.seconds("mpgate_decision_seconds", "Time to form one decision."),
         }
     }
 
     fn found(&self, findings: &Findings, verdict: Verdict) {
-        if !findings.subtypes.is_empty() {
-            self.options(findings);
-        }
         if let Some(result) = JoinResult::of(findings.standing, verdict) {
             count(&self.joins, result);
         }
@@ -214,36 +210,25 @@ impl DecisionSeries {
             reason.map_or(&self.resets_seen_bare, |reason| self.resets_seen.of(reason)).inc();
         }
     }
-
-    fn options(&self, findings: &Findings) {
-        for (_, versions) in self.options.iter().filter(|(subtype, _)| findings.subtypes.contains(*subtype)) {
-            let [v0, v1, other, none] = versions;
-            match findings.version {
-                Some(0) => v0.inc(),
-                Some(1) => v1.inc(),
-                Some(_) => other.inc(),
-                None => none.inc(),
-            }
-        }
-    }
 }
 
 impl VerdictSeries {
     fn new(counters: &IntCounterVec) -> Self {
-        Self(Verdict::LABELS.map(|verdict| {
-            each(Reason::ALL, |reason| counters.with_label_values(&[verdict, reason.label()]))
-        }))
+        Self(
+            Verdict::LABELS.map(|verdict| {
+                Reason::ALL.map(|reason| counters.with_label_values(&[verdict, reason.label()]))
+            }),
+        )
     }
 
     fn count(&self, verdict: Verdict, reason: Reason) {
-        let [accept, strip, reject, drop] = &self.0;
-        let reasons = match verdict {
-            Verdict::Accept => accept,
-            Verdict::Strip(_) => strip,
-            Verdict::Reject(_) => reject,
-            Verdict::Drop => drop,
-        };
-        count(reasons, reason);
+        if let Some(counter) = verdict.of(&self.0).get(reason.place()) {
+            counter.inc();
+        }
+    }
+
+    fn take_over(&self, totals: &[[u64; Reason::ALL.len()]; Verdict::LABELS.len()]) {
+        raise_all(self.0.as_flattened(), totals.as_flattened());
     }
 }
 
@@ -270,5 +255,11 @@ fn each<K: Copy, S>(keys: impl IntoIterator<Item = K>, series: impl Fn(K) -> S) 
 fn count<K: Copy + PartialEq>(series: &[(K, IntCounter)], key: K) {
     if let Some((_, counter)) = series.iter().find(|(known, _)| *known == key) {
         counter.inc();
+    }
+}
+
+fn raise_all(counters: &[IntCounter], totals: &[u64]) {
+    for (counter, total) in counters.iter().zip(totals) {
+        raise(counter, *total);
     }
 }

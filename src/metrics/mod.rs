@@ -1,31 +1,31 @@
 //! What Prometheus is told: every series by the names of the documentation, present from the start.
 
 mod decisions;
+mod tally;
 
-use std::sync::Arc;
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use decisions::RuleHits;
-use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-};
+use prometheus::core::Desc;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::engine::Decision;
 use crate::mptcp::ResetReason;
 use crate::rules::RuleSet;
 use crate::track::Counts;
 use decisions::DecisionSeries;
-
-/// Upper bounds of `mpgate_decision_seconds`. A known connection takes some 100 ns, a join that is verified 2 µs; what is
-/// above 100 µs waited for something.
-const DECISION_SECONDS: [f64; 13] =
-    [1e-7, 2e-7, 3e-7, 5e-7, 8e-7, 1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 1e-4, 1e-3, 1e-2];
+use tally::{Tallies, Tally};
 
 /// All series of one gate.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     decisions: Arc<DecisionSeries>,
+    tallies: Tallies,
     rule_hits: IntCounterVec,
     packets: IntCounterVec,
     queue_errors: IntCounterVec,
@@ -37,14 +37,17 @@ pub struct Metrics {
     reloads_error: IntCounter,
     generation: IntGauge,
     capture: CaptureMetrics,
+    /// Held by who takes over what workers tallied, or two would count the same.
+    taking_over: Mutex<()>,
 }
 
-/// The series that one queue's worker counts in.
+/// The series that one queue's worker counts in. Its tally is one thread's.
 #[derive(Debug)]
 pub struct QueueMetrics {
-    packets: IntCounter,
     errors: IntCounter,
     decisions: Arc<DecisionSeries>,
+    tally: Arc<Tally>,
+    one_thread: PhantomData<Cell<()>>,
 }
 
 /// What live evidence counts in.
@@ -65,15 +68,18 @@ pub struct CaptureMetrics {
 impl Metrics {
     /// The series of the worker of queue `queue`.
     pub fn queue(&self, queue: u16) -> QueueMetrics {
+        let tally = self.tallies.another(queue);
         let queue = queue.to_string();
+        self.packets.with_label_values(&[&queue]);
         self.queue_waiting.with_label_values(&[&queue]);
         for place in ["kernel_full", "user"] {
             self.queue_dropped.with_label_values(&[queue.as_str(), place]);
         }
         QueueMetrics {
-            packets: self.packets.with_label_values(&[&queue]),
             errors: self.queue_errors.with_label_values(&[&queue]),
             decisions: Arc::clone(&self.decisions),
+            tally,
+            one_thread: PhantomData,
         }
     }
 
@@ -83,14 +89,13 @@ impl Metrics {
         let queue = queue.to_string();
         self.queue_waiting.with_label_values(&[&queue]).set(i64::try_from(waiting).unwrap_or(i64::MAX));
         for (place, total) in [("kernel_full", dropped_full), ("user", dropped_user)] {
-            let counter = self.queue_dropped.with_label_values(&[queue.as_str(), place]);
-            counter.inc_by(total.saturating_sub(counter.get()));
+            raise(&self.queue_dropped.with_label_values(&[queue.as_str(), place]), total);
         }
     }
 
     /// How many packets of queue `queue` were decided.
     pub fn packets(&self, queue: u16) -> u64 {
-        self.packets.with_label_values(&[queue.to_string()]).get()
+        self.tallies.packets(queue)
     }
 
     /// Tells what the tables hold.
@@ -121,6 +126,14 @@ impl Metrics {
         before
     }
 
+    fn take_over(&self) {
+        let _alone = self.taking_over.lock().unwrap_or_else(PoisonError::into_inner);
+        self.decisions.take_over(&self.tallies);
+        for (queue, packets) in self.tallies.packets_by_queue() {
+            raise(&self.packets.with_label_values(&[queue.to_string()]), packets);
+        }
+    }
+
     /// The series of live evidence.
     pub fn capture(&self) -> CaptureMetrics {
         self.capture.clone()
@@ -141,6 +154,7 @@ impl Metrics {
     /// # Errors
     /// Never in practice: every family has a series.
     pub fn render(&self) -> prometheus::Result<String> {
+        self.take_over();
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 }
@@ -148,6 +162,7 @@ impl Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         let make = Maker(Registry::new());
+        let tallies = make.tallies("mpgate_decision_seconds", "Time to form one decision.");
         let rule_hits = make.counters("mpgate_rule_hits_total", "Segments on which a rule spoke.", &["rule"]);
         let reloads = make.counters(
             "mpgate_rules_reloads_total",
@@ -189,6 +204,8 @@ impl Default for Metrics {
             ),
             capture: CaptureMetrics::new(&make),
             registry: make.0,
+            tallies,
+            taking_over: Mutex::default(),
         }
     }
 }
@@ -196,8 +213,11 @@ impl Default for Metrics {
 impl QueueMetrics {
     /// Counts one decision and how long it took to form.
     pub fn record(&self, decision: &Decision, took: Duration) {
-        self.packets.inc();
-        self.decisions.record(decision, took);
+        self.tally.decided(decision.verdict, decision.reason, took);
+        if let Some(findings) = decision.findings.as_ref().filter(|findings| !findings.subtypes.is_empty()) {
+            self.tally.options(findings);
+        }
+        self.decisions.record(decision);
     }
 
     /// Counts resets that left.
@@ -248,9 +268,9 @@ impl Maker {
         self.keep(IntGauge::new(name, help))
     }
 
-    fn seconds(&self, name: &str, help: &str) -> Histogram {
-        let buckets = DECISION_SECONDS.to_vec();
-        self.keep(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets)))
+    fn tallies(&self, name: &str, help: &str) -> Tallies {
+        let seconds = Desc::new(name.to_owned(), help.to_owned(), Vec::new(), HashMap::new());
+        self.keep(seconds.map(Tallies::new))
     }
 
     #[expect(
@@ -262,6 +282,11 @@ impl Maker {
         self.0.register(Box::new(series.clone())).expect("a name of its own");
         series
     }
+}
+
+/// Raises a counter to what it counts by now.
+fn raise(counter: &IntCounter, total: u64) {
+    counter.inc_by(total.saturating_sub(counter.get()));
 }
 
 #[cfg(test)]
@@ -436,6 +461,49 @@ mod tests {
         ] {
             assert_eq!(series.get(name).map(String::as_str), Some(value), "{name}");
         }
+    }
+
+    #[test]
+    fn what_workers_tally_is_added_up_whenever_somebody_asks() {
+        let metrics = Metrics::default();
+        let workers = [metrics.queue(0), metrics.queue(1)];
+        let plain = Decision { findings: None, ..decision(Verdict::Accept, Reason::Plain, Standing::Plain) };
+        for packets in [5, 10] {
+            for (worker, nanos) in workers.iter().zip([100, 10_000_001]) {
+                worker.record(&plain, Duration::from_nanos(nanos));
+            }
+            workers[1].record(&decision(REJECT, Reason::TableFull, Standing::JoinKnown), Duration::ZERO);
+            workers[1].record(&plain, Duration::from_nanos(101));
+            workers[0].record(&plain, Duration::from_micros(10));
+            let series = rendered(&metrics);
+            let of = |name: &str| series[name].parse::<f64>().unwrap();
+            assert_eq!(
+                of("mpgate_packets_total{queue=\"0\"}") + of("mpgate_packets_total{queue=\"1\"}"),
+                f64::from(packets)
+            );
+            assert_eq!(metrics.packets(1), u64::try_from(packets * 3 / 5).unwrap());
+        }
+        let series = rendered(&metrics);
+        for (name, value) in [
+            ("mpgate_verdicts_total{reason=\"plain\",verdict=\"accept\"}", "8"),
+            ("mpgate_verdicts_total{reason=\"table_full\",verdict=\"reject\"}", "2"),
+            ("mpgate_options_total{subtype=\"mp_join\",version=\"1\"}", "2"),
+            ("mpgate_decision_seconds_bucket{le=\"0.0000001\"}", "4"),
+            ("mpgate_decision_seconds_bucket{le=\"0.0000002\"}", "6"),
+            ("mpgate_decision_seconds_bucket{le=\"0.000005\"}", "6"),
+            ("mpgate_decision_seconds_bucket{le=\"0.00001\"}", "8"),
+            ("mpgate_decision_seconds_bucket{le=\"0.01\"}", "8"),
+            ("mpgate_decision_seconds_bucket{le=\"+Inf\"}", "10"),
+            ("mpgate_decision_seconds_count", "10"),
+            ("mpgate_decision_seconds_sum", "0.020020404"),
+        ] {
+            assert_eq!(series.get(name).map(String::as_str), Some(value), "{name}");
+        }
+    }
+
+    #[test]
+    fn reasons_stand_where_they_are_looked_for() {
+        assert!(Reason::ALL.iter().enumerate().all(|(place, reason)| reason.place() == place));
     }
 
     #[test]
