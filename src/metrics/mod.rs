@@ -502,7 +502,8 @@ mod tests {
     }
 
     #[test]
-    fn reasons_stand_where_they_are_looked_for() {
+    fn reasons_and_subtypes_stand_where_they_are_looked_for() {
+        assert!(Subtype::ALL.iter().enumerate().all(|(place, subtype)| subtype.place() == place));
         assert!(Reason::ALL.iter().enumerate().all(|(place, reason)| reason.place() == place));
     }
 

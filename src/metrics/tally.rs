@@ -62,8 +62,8 @@ impl Tally {
     }
 
     pub(super) fn options(&self, findings: &Findings) {
-        let there = |(_, subtype): &(_, Subtype)| findings.subtypes.contains(*subtype);
-        for ([v0, v1, other, none], _) in self.options.iter().zip(Subtype::ALL).filter(there) {
+        for subtype in findings.subtypes.iter() {
+            let Some([v0, v1, other, none]) = self.options.get(subtype.place()) else { continue };
             match findings.version {
                 Some(0) => v0,
                 Some(1) => v1,

@@ -68,6 +68,12 @@ impl Subtype {
         }
     }
 
+    /// Where it stands in [`Self::ALL`].
+    #[expect(clippy::as_conversions, reason = "an enumeration without values is the number of its variant")]
+    pub const fn place(self) -> usize {
+        self as usize
+    }
+
     /// Its number; 15, the private one, for the unassigned.
     pub const fn number(self) -> u8 {
         match self {

@@ -1,5 +1,7 @@
 //! All options of kind 30 in one segment: whoever stops at the first one is fooled by a decoy.
 
+use std::iter;
+
 use arrayvec::ArrayVec;
 
 use crate::mptcp::{Malformed, MptcpOption, Subtype, codec};
@@ -75,7 +77,12 @@ impl SubtypeSet {
 
     /// Its members, by number.
     pub fn iter(self) -> impl Iterator<Item = Subtype> {
-        Subtype::ALL.into_iter().filter(move |&subtype| self.contains(subtype))
+        let mut left = self.0;
+        iter::from_fn(move || {
+            let number = u8::try_from(left.trailing_zeros()).ok().filter(|_| left != 0)?;
+            left &= left.wrapping_sub(1);
+            Some(Subtype::from_number(number))
+        })
     }
 }
 

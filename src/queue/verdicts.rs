@@ -14,8 +14,11 @@ use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 /// of the others, some tens of microseconds.
 pub(super) const GROUP_MAX: usize = 32;
 
+/// What messages consist of: a number, or two of half the size.
+type Word = [u8; 4];
+
 /// A header, the verdict and a mark.
-const MESSAGE_MAX: usize = 40;
+const WORDS_MAX: usize = 10;
 
 /// What the kernel shall do with a packet that it keeps (linux/netfilter.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +64,7 @@ struct Run {
 #[derive(Debug)]
 pub(super) struct Verdicts {
     queue: u16,
-    messages: ArrayVec<u8, { GROUP_MAX * MESSAGE_MAX }>,
+    messages: ArrayVec<Word, { GROUP_MAX * WORDS_MAX }>,
     run: Option<Run>,
 }
 
@@ -96,10 +99,11 @@ impl Verdicts {
 
     fn send_by(&mut self, mut send: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         self.end_run();
-        let sent = if self.messages.is_empty() || send(&self.messages).is_ok() {
+        let messages = self.messages.as_flattened();
+        let sent = if messages.is_empty() || send(messages).is_ok() {
             Ok(())
         } else {
-            each(&self.messages).map(send).fold(Ok(()), Result::and)
+            each(messages).map(send).fold(Ok(()), Result::and)
         };
         self.messages.clear();
         sent
@@ -128,22 +132,24 @@ pub(super) fn send_one(
     payload: Option<&[u8]>,
 ) -> io::Result<()> {
     const PAYLOAD: u16 = 10; // NFQA_PAYLOAD
-    let mut head: ArrayVec<u8, { MESSAGE_MAX + 4 }> =
+    let mut head: ArrayVec<Word, { WORDS_MAX + 1 }> =
         message(queue, answer, Reach::One(id), mark).into_iter().collect();
     let payload = payload.unwrap_or_default();
     if !payload.is_empty() {
         let too_long = |_too_long| io::Error::from(io::ErrorKind::InvalidInput);
         let len = u16::try_from(payload.len().saturating_add(4)).map_err(too_long)?;
-        head.extend(len.to_ne_bytes().into_iter().chain(PAYLOAD.to_ne_bytes()));
+        head.push(attribute(len, PAYLOAD));
     }
-    let whole = u32::try_from(head.len().saturating_add(payload.len())).unwrap_or(u32::MAX);
-    head.iter_mut().zip(whole.to_ne_bytes()).for_each(|(byte, len)| *byte = len);
-    let parts = [IoSlice::new(&head), IoSlice::new(payload)];
+    let whole = head.as_flattened().len().saturating_add(payload.len());
+    if let Some(len) = head.first_mut() {
+        *len = u32::try_from(whole).unwrap_or(u32::MAX).to_ne_bytes();
+    }
+    let parts = [IoSlice::new(head.as_flattened()), IoSlice::new(payload)];
     sendmsg(socket, &parts, &mut SendAncillaryBuffer::default(), SendFlags::empty())?;
     Ok(())
 }
 
-fn message(queue: u16, answer: Answer, reach: Reach, mark: Option<u32>) -> ArrayVec<u8, MESSAGE_MAX> {
+fn message(queue: u16, answer: Answer, reach: Reach, mark: Option<u32>) -> ArrayVec<Word, WORDS_MAX> {
     const VERDICT: u16 = 3 << 8 | 1; // NFNL_SUBSYS_QUEUE, NFQNL_MSG_VERDICT
     const VERDICT_BATCH: u16 = 3 << 8 | 3; // NFNL_SUBSYS_QUEUE, NFQNL_MSG_VERDICT_BATCH
     const REQUEST: u16 = 1; // NLM_F_REQUEST
@@ -154,24 +160,31 @@ fn message(queue: u16, answer: Answer, reach: Reach, mark: Option<u32>) -> Array
         Reach::UpTo(id) => (VERDICT_BATCH, id),
     };
     let len: u32 = if mark.is_some() { 40 } else { 32 };
-    let mut message = ArrayVec::new();
-    let mut put = |bytes: &[u8]| message.extend(bytes.iter().copied());
-    put(&len.to_ne_bytes());
-    put(&kind.to_ne_bytes());
-    put(&REQUEST.to_ne_bytes());
-    put(&[0; 8]); // sequence number, port
-    put(&[0; 2]); // nfgenmsg: family, version
-    put(&queue.to_be_bytes());
-    put(&12_u16.to_ne_bytes());
-    put(&VERDICT_HDR.to_ne_bytes());
-    put(&answer.number().to_be_bytes());
-    put(&id.to_be_bytes());
-    if let Some(mark) = mark {
-        put(&8_u16.to_ne_bytes());
-        put(&MARK.to_ne_bytes());
-        put(&mark.to_be_bytes());
+    let mut words = ArrayVec::from([
+        len.to_ne_bytes(),
+        halves(kind.to_ne_bytes(), REQUEST.to_ne_bytes()),
+        [0; 4],                              // sequence number
+        [0; 4],                              // port
+        halves([0; 2], queue.to_be_bytes()), // nfgenmsg: family, version, queue
+        attribute(12, VERDICT_HDR),
+        answer.number().to_be_bytes(),
+        id.to_be_bytes(),
+        attribute(8, MARK),
+        mark.unwrap_or_default().to_be_bytes(),
+    ]);
+    if mark.is_none() {
+        words.truncate(8);
     }
-    message
+    words
+}
+
+/// The header of an attribute of so many bytes, these four included.
+const fn attribute(len: u16, kind: u16) -> Word {
+    halves(len.to_ne_bytes(), kind.to_ne_bytes())
+}
+
+const fn halves([a, b]: [u8; 2], [c, d]: [u8; 2]) -> Word {
+    [a, b, c, d]
 }
 
 /// The messages of a group: each begins with its length.
