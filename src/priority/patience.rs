@@ -38,14 +38,14 @@ const BULK: u64 = 8192;
 const MANY: Duration = Duration::from_micros(3200);
 
 /// A patient worker that received nothing for so long has nothing to do, or waits in vain for a processor: it comes before the
-/// others again. Packets that come less often cost little, one by one too. Half of it would double the guard's turns, which
-/// take 4 to 6 % of what its worker takes with bulk TCP; a third of that is packets that the kernel handles in them.
+/// others again. Packets that come less often cost little, one by one too.
 const TURN: Duration = Duration::from_millis(2);
 
-/// A worker that received something so long ago has its turns, so its guard
+/// A worker that received something within so long gets its turns: its guard looks again after [`ROUND`] only.
 const HEARD: Duration = Duration::from_micros(500);
 
-/// looks at it again then.
+/// The guard's turns take 4 % of what its worker takes with bulk TCP; with a look every [`TURN`] they took 7 %. What starves is
+/// seen after 2 to 4.5 ms then, 2.8 in the mean.
 const ROUND: Duration = Duration::from_millis(4);
 
 /// What a worker sees of its packets, and how patient it is.
