@@ -65,6 +65,10 @@ impl<T: Keyed> Table<T> {
         &self.room
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.room.taken() == 0
+    }
+
     pub(super) fn hash(&self, key: &T::Key) -> Hashed {
         self.hash_key.hash(key)
     }
@@ -138,7 +142,7 @@ impl<T: Keyed> Table<T> {
         ripe: impl Fn(&T) -> bool,
     ) -> ArrayVec<T::Key, RIPE_MAX> {
         let mut found = ArrayVec::new();
-        if self.room.taken() == 0 {
+        if self.is_empty() {
             round.cells = 0;
         }
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);

@@ -16,7 +16,9 @@ impl Tracker {
         if let Some(subflow) = self.subflows.read(view.at.hash, view.at.pair, |subflow| *subflow) {
             return self.on_subflow(view, &subflow);
         }
-        match self.handshake(view) {
+        // Most flows are plain TCP: of these neither a lock is taken nor a line fetched where nothing is under way.
+        let under_way = if self.handshakes.is_empty() { None } else { self.handshake(view) };
+        match under_way {
             Some(known) => on_handshake(view, &known),
             None => Finding { settled: true, ..Finding::new(unknown) },
         }
