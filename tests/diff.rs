@@ -181,7 +181,7 @@ impl World {
         ];
         let done = act();
         wait(SETTLE);
-        captures.into_iter().for_each(Tcpdump::stop);
+        Tcpdump::stop(captures);
         done
     }
 

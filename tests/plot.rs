@@ -112,7 +112,7 @@ impl TwoLinks {
             done.store(true, Ordering::Relaxed);
         });
         wait(Duration::from_millis(300));
-        capture.stop();
+        Tcpdump::stop([capture]);
     }
 
     /// Draws the transfer; gives what replay says of its connection.

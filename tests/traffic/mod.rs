@@ -46,8 +46,11 @@ impl Tcpdump {
         Self(child)
     }
 
-    pub(crate) fn stop(mut self) {
-        kill_process(Pid::from_child(&self.0), Signal::INT).unwrap();
-        assert!(self.0.wait().unwrap().success());
+    /// All at once: what came by between the end of one and that of the next would be seen by one alone.
+    pub(crate) fn stop<const N: usize>(mut captures: [Self; N]) {
+        for Self(child) in &captures {
+            kill_process(Pid::from_child(child), Signal::INT).unwrap();
+        }
+        assert!(captures.iter_mut().all(|Self(child)| child.wait().unwrap().success()));
     }
 }
