@@ -57,7 +57,7 @@ impl Engine {
         Decider { engine: self, rules: self.rules.load() }
     }
 
-    /// From the next packet on these rules speak; connections keep what was decided.
+    /// From the next packets on that a worker receives these rules speak; connections keep what was decided.
     ///
     /// Gives the rules back that spoke before. A decision that is being formed may share them: who lets go of them last
     /// frees them, which takes milliseconds where they are many, so keep them until nobody else has them.

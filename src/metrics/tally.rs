@@ -22,7 +22,7 @@ const BOUNDS: [u64; 13] =
 
 const SECOND: f64 = 1e9;
 
-/// The counts of one worker.
+/// The counts of one worker, on cache lines of their own, which processors fetch in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct Tally {

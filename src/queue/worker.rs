@@ -134,7 +134,7 @@ impl Worker {
     /// left, so none waits for a packet that is still to come.
     fn burst(&mut self, engine: &Engine, metrics: &QueueMetrics, (inbox, wait): (&mut Inbox, Wait)) -> bool {
         let asked = clock::now();
-        // Of a single message that comes, a patient worker would ask once more: behind it there are others.
+        // Where a patient worker finds one there are others behind it: they come with the same call.
         let most = if self.is_patient() { GROUP_MAX } else { 1 };
         let mut received = self.receive(metrics, inbox, (most, wait));
         if received > 0 {
