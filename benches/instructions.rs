@@ -30,6 +30,7 @@ fn main() {
             }),
         ),
         "dss" => (vec![], packets(Client::dss)),
+        "data" => (vec![packets(Client::dss)], packets(Client::dss)),
         "capable" => (vec![], packets(|client| client.capable(60_000, Segment::Syn))),
         "join" => (vec![], joins(Segment::Syn)),
         "proof" => (vec![joins(Segment::Syn), joins(Segment::SynAck)], joins(Segment::Ack)),

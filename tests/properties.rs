@@ -3,7 +3,7 @@
 
 use mpgate::engine::{Engine, Ingress, Mode, enforce};
 use mpgate::mptcp;
-use mpgate::rules::RuleSet;
+use mpgate::rules::{self, RuleSet, Source};
 use mpgate::script::Script;
 use mpgate::script::packet::Draft;
 use mpgate::script::play::play;
@@ -119,6 +119,19 @@ proptest! {
         let script = format!("{}\nwait 432001\nwait 432001\nwait 61\nx>y syn", lines.join("\n"));
         let last = play(Script::parse(&script).unwrap(), |_| RuleSet::default()).pop().unwrap();
         prop_assert_eq!(last.counts, Counts::default());
+    }
+
+    /// Where no rule may speak on routine segments they are decided without asking; a rule that speaks on nobody has them asked.
+    #[test]
+    fn routine_is_decided_as_if_rules_were_asked(lines in proptest::collection::vec(lines(), 1..120)) {
+        let nobody = "rules\n[[rule]]\nname = \"nobody\"\nfrom = \"203.0.113.1\"\naction = \"accept\"\nend";
+        let decided = |rules: &str| {
+            let script = format!("{rules}\n{}", lines.join("\n"));
+            let compiled = |text: &str| rules::compile(&[Source { path: String::new(), text: text.into() }]).unwrap().0;
+            let played = play(Script::parse(&script).unwrap(), compiled);
+            played.iter().map(|played| format!("{:?} {:?}", played.decision, played.counts)).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(decided(""), decided(nobody));
     }
 
     #[test]

@@ -70,6 +70,11 @@ pub(super) fn settled(subject: &Subject<'_>) -> Option<Judgement> {
     decided(subject).or_else(|| on_terms(subject))
 }
 
+/// What holds for a segment that is routine, where no rule may speak on it.
+pub(super) const fn routine(policy: &Policy, standing: Standing) -> Judgement {
+    Judgement::new(Verdict::Accept, usual(policy, standing).1)
+}
+
 /// Judges a packet without a readable TCP header.
 pub(super) const fn unparsed(policy: &Policy, unparsed: Unparsed) -> Judgement {
     match unparsed {
@@ -302,7 +307,18 @@ fn refuse_announcement(subject: &Subject<'_>) -> Verdict {
 
 /// What the policy says where no rule does.
 fn by_policy(policy: &Policy, subject: &Subject<'_>) -> Judgement {
-    let (action, reason) = match subject.finding.standing {
+    let (action, reason) = usual(policy, subject.finding.standing);
+    let verdict = match action {
+        Action::Accept | Action::SinglePath => Verdict::Accept,
+        Action::Strip => lawful_strip(subject.signals.subtypes, subject),
+        Action::Reject(refusal) => subject.reject(refusal),
+        Action::Drop => lawful_drop(subject),
+    };
+    Judgement::new(verdict, reason)
+}
+
+const fn usual(policy: &Policy, standing: Standing) -> (Action, Reason) {
+    match standing {
         Standing::NewConnection | Standing::JoinKnown => (policy.default, Reason::Default),
         Standing::JoinUnknown => (policy.unknown_join, Reason::UnknownJoin),
         Standing::JoinForgedAnswer | Standing::JoinForgedProof => (policy.forged_join, Reason::ForgedJoin),
@@ -322,14 +338,7 @@ fn by_policy(policy: &Policy, subject: &Subject<'_>) -> Judgement {
         | Standing::PriorityChanged
         | Standing::Fastclose
         | Standing::Reset(_) => (Action::Accept, Reason::Decided),
-    };
-    let verdict = match action {
-        Action::Accept | Action::SinglePath => Verdict::Accept,
-        Action::Strip => lawful_strip(subject.signals.subtypes, subject),
-        Action::Reject(refusal) => subject.reject(refusal),
-        Action::Drop => lawful_drop(subject),
-    };
-    Judgement::new(verdict, reason)
+    }
 }
 
 /// What is accepted must have room: in the tables, and within `[limits]`. A connection that could not be remembered is

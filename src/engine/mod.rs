@@ -14,11 +14,13 @@ pub use decision::{Decision, Findings, Ingress, Reason, ResetPlan, Trial, Verdic
 pub use enforce::{Egress, Fate, enforce};
 
 use crate::mptcp::option::Proof;
-use crate::mptcp::{self, Malformed, MptcpOption, Signals, Subtype, SubtypeSet};
+use crate::mptcp::{self, Malformed, MptcpOption, Signal, Signals, Subtype, SubtypeSet};
 use crate::rules::facts::{ANNOUNCED_MAX, OPTIONS_MAX};
 use crate::rules::{Facts, Mark, RuleSet};
 use crate::time::Timestamp;
-use crate::track::{Counts, Finding, Limits, Origin, Parent, Passed, Rates, Standing, Terms, Tracker};
+use crate::track::{
+    ConnectionId, Counts, Finding, Limits, Origin, Parent, Passed, Rates, Standing, SubflowId, Terms, Tracker,
+};
 use crate::wire::kinds::{self, Oddities, SeenKind};
 use crate::wire::{Packet, Unparsed};
 use judge::{Judgement, Subject};
@@ -205,7 +207,13 @@ impl Decider<'_> {
         let Self { engine, rules } = self;
         let spot = engine.tracker.spot(packet);
         let finding = &engine.tracker.inspect(now, packet, signals, spot);
-        let facts = engine.facts(rules, ingress, View { packet, signals, finding });
+        let seen = View { packet, signals, finding };
+        if !rules.needs.routine && seen.is_routine() {
+            let judgement = judge::routine(&rules.policy, finding.standing);
+            let findings = seen.findings((finding.connection, finding.subflow), true);
+            return engine.decision(judgement, ingress, None, Some(findings));
+        }
+        let facts = engine.facts(rules, ingress, seen);
         let subject = Subject { now, packet, signals, finding, facts: &facts };
         let mut judgement = judge::judge(rules, &subject, &engine.tracker);
         judge::normalize(&mut judgement, rules, packet);
@@ -219,21 +227,11 @@ impl Decider<'_> {
                 rule: judgement.key,
             },
         };
-        let (connection, subflow) = match engine.passed(&judgement, signals, &origin) {
+        let reached = match engine.passed(&judgement, signals, &origin) {
             Some(passed) => engine.tracker.commit(now, spot, finding, passed),
             None => (finding.connection, finding.subflow),
         };
-        let findings = Findings {
-            flow: packet.flow,
-            segment: packet.segment,
-            subtypes: signals.subtypes,
-            version: finding.version,
-            standing: finding.standing,
-            connection,
-            subflow,
-            watched: connection.is_some() && !finding.leads_nowhere(),
-            decided: !engine.tracker.awaits_more(spot, finding),
-        };
+        let findings = seen.findings(reached, !engine.tracker.awaits_more(spot, finding));
         engine.decision(judgement, ingress, mark, Some(findings))
     }
 
@@ -264,6 +262,42 @@ struct View<'v> {
     packet: &'v Packet<'v>,
     signals: &'v Signals,
     finding: &'v Finding,
+}
+
+impl View<'_> {
+    /// Nothing of MPTCP or nothing but DSS, on a flow that no handshake is under way on, and nothing to remember: most of what
+    /// comes to a queue that all TCP goes to. No policy or limit has anything against it.
+    fn is_routine(&self) -> bool {
+        let routine = matches!(
+            self.finding.standing,
+            Standing::Plain | Standing::UnknownConnection | Standing::KnownConnection
+        );
+        let data = |signal: &Signal| matches!(signal.option, Ok(MptcpOption::Dss(_)));
+        routine
+            && self.finding.settled
+            && self.finding.teaches_nothing()
+            && self.signals.list.iter().all(data)
+    }
+
+    /// What was found, of a segment that belongs there.
+    fn findings(
+        &self,
+        (connection, subflow): (Option<ConnectionId>, Option<SubflowId>),
+        decided: bool,
+    ) -> Findings {
+        let Self { packet, signals, finding } = self;
+        Findings {
+            flow: packet.flow,
+            segment: packet.segment,
+            subtypes: signals.subtypes,
+            version: finding.version,
+            standing: finding.standing,
+            connection,
+            subflow,
+            watched: connection.is_some() && !finding.leads_nowhere(),
+            decided,
+        }
+    }
 }
 
 fn seen_kinds(packet: &Packet<'_>) -> ArrayVec<SeenKind, OPTIONS_MAX> {

@@ -50,6 +50,7 @@ pub fn compile_with(
     let inherits = |rule: &Rule| rule.effect.inherit_mark.is_some();
     let of_settings = Needs {
         bound: settings.caps != Caps::default() || policy.inherit_mark != 0 || rules.iter().any(inherits),
+        routine: settings.allowed.is_some() || rules.iter().any(Rule::may_hear_routine),
         ..Needs::default()
     };
     let set = RuleSet {

@@ -142,6 +142,11 @@ pub(super) enum Bounds<'c> {
     Ports(Side, &'c Ranges<u16>),
 }
 
+/// How a segment stands that says nothing new.
+const ROUTINE: StandingSet = StandingSet::only(Standing::Plain)
+    .and(StandingSet::only(Standing::UnknownConnection))
+    .and(StandingSet::only(Standing::KnownConnection));
+
 impl Condition {
     /// The condition without its negation, and whether it has one.
     pub(super) const fn bare(&self) -> (&Self, bool) {
@@ -157,6 +162,28 @@ impl Condition {
             return Some(Bounds::Ports(*side, ports));
         }
         None
+    }
+
+    /// Whether a segment with no option of MPTCP but DSS, which says nothing new, may meet it.
+    pub(super) fn may_hold_of_routine(&self) -> bool {
+        match self {
+            Self::Option(named) => named.in_syn.and(named.later).contains(Subtype::Dss),
+            Self::Standing(standings) => standings.meets(ROUTINE),
+            Self::Announces(_) | Self::JoinTo(_) => false,
+            Self::Segment(_)
+            | Self::Version(_)
+            | Self::Sound
+            | Self::Odd(..)
+            | Self::Mark(_)
+            | Self::SameInterface(_)
+            | Self::Count(..)
+            | Self::ParentRule(_)
+            | Self::Interface(..)
+            | Self::Kind(_)
+            | Self::Port(..)
+            | Self::Address(..)
+            | Self::Not(_) => true,
+        }
     }
 
     /// Whether the segment meets it.

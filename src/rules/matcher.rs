@@ -80,6 +80,11 @@ impl Rule {
             && self.rate.is_none_or(|rate| rate.holds(now, self.key, facts, rates))
     }
 
+    /// Whether it may speak on segments with no option of MPTCP but DSS, which say nothing new.
+    pub(super) fn may_hear_routine(&self) -> bool {
+        self.conditions.iter().all(|asked| asked.condition.may_hold_of_routine())
+    }
+
     /// The first of its conditions that the segment does not meet.
     pub(super) fn obstacle(&self, facts: &Facts) -> Option<&Asked> {
         self.conditions.iter().find(|asked| !asked.condition.holds(facts))

@@ -125,6 +125,8 @@ pub struct Needs {
     pub kinds: bool,
     /// [`Facts::source_connections`].
     pub source_connections: bool,
+    /// All facts of segments with no option of MPTCP but DSS, which say nothing new: a rule may speak on such, or `[normalize]`.
+    pub routine: bool,
 }
 
 /// A set of rules, compiled.

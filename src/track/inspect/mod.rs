@@ -85,6 +85,11 @@ impl Finding {
         matches!(self.lesson, Lesson::Forget)
     }
 
+    /// Nothing is to be remembered of it.
+    pub(crate) const fn teaches_nothing(&self) -> bool {
+        matches!(self.lesson, Lesson::Nothing)
+    }
+
     fn of_known(self, known: Known) -> Self {
         Self { known: Some(known), ..self.of(known.id()) }
     }
