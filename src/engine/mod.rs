@@ -14,12 +14,13 @@ pub use decision::{Decision, Findings, Ingress, Reason, ResetPlan, Trial, Verdic
 pub use enforce::{Egress, Fate, enforce};
 
 use crate::mptcp::option::Proof;
-use crate::mptcp::{self, Malformed, MptcpOption, Signal, Signals, Subtype, SubtypeSet};
+use crate::mptcp::{self, Malformed, MptcpOption, Signals, Subtype, SubtypeSet};
 use crate::rules::facts::{ANNOUNCED_MAX, OPTIONS_MAX};
 use crate::rules::{Facts, Mark, RuleSet};
 use crate::time::Timestamp;
 use crate::track::{
-    ConnectionId, Counts, Finding, Limits, Origin, Parent, Passed, Rates, Standing, SubflowId, Terms, Tracker,
+    ConnectionId, Counts, Finding, Limits, Origin, Parent, Passed, Rates, Standing, StandingSet, SubflowId,
+    Terms, Tracker,
 };
 use crate::wire::kinds::{self, Oddities, SeenKind};
 use crate::wire::{Packet, Unparsed};
@@ -268,15 +269,11 @@ impl View<'_> {
     /// Nothing of MPTCP or nothing but DSS, on a flow that no handshake is under way on, and nothing to remember: most of what
     /// comes to a queue that all TCP goes to. No policy or limit has anything against it.
     fn is_routine(&self) -> bool {
-        let routine = matches!(
-            self.finding.standing,
-            Standing::Plain | Standing::UnknownConnection | Standing::KnownConnection
-        );
-        let data = |signal: &Signal| matches!(signal.option, Ok(MptcpOption::Dss(_)));
-        routine
-            && self.finding.settled
-            && self.finding.teaches_nothing()
-            && self.signals.list.iter().all(data)
+        let Self { signals, finding, .. } = self;
+        StandingSet::ROUTINE.contains(finding.standing)
+            && finding.settled
+            && finding.teaches_nothing()
+            && signals.list.iter().all(|signal| matches!(signal.option, Ok(MptcpOption::Dss(_))))
     }
 
     /// What was found, of a segment that belongs there.

@@ -142,11 +142,6 @@ pub(super) enum Bounds<'c> {
     Ports(Side, &'c Ranges<u16>),
 }
 
-/// How a segment stands that says nothing new.
-const ROUTINE: StandingSet = StandingSet::only(Standing::Plain)
-    .and(StandingSet::only(Standing::UnknownConnection))
-    .and(StandingSet::only(Standing::KnownConnection));
-
 impl Condition {
     /// The condition without its negation, and whether it has one.
     pub(super) const fn bare(&self) -> (&Self, bool) {
@@ -168,7 +163,7 @@ impl Condition {
     pub(super) fn may_hold_of_routine(&self) -> bool {
         match self {
             Self::Option(named) => named.in_syn.and(named.later).contains(Subtype::Dss),
-            Self::Standing(standings) => standings.meets(ROUTINE),
+            Self::Standing(standings) => standings.meets(StandingSet::ROUTINE),
             Self::Announces(_) | Self::JoinTo(_) => false,
             Self::Segment(_)
             | Self::Version(_)

@@ -217,6 +217,11 @@ impl StandingSet {
     /// Every standing.
     pub const ALL: Self = Self((1 << Standing::LABELS.len()) - 1);
 
+    /// Of a flow that is plain TCP, or of a connection, and nothing else: no policy has anything against these.
+    pub const ROUTINE: Self = Self::only(Standing::Plain)
+        .and(Self::only(Standing::UnknownConnection))
+        .and(Self::only(Standing::KnownConnection));
+
     /// That one alone.
     pub const fn only(standing: Standing) -> Self {
         Self(1 << standing.index())
