@@ -317,6 +317,7 @@ fn by_policy(policy: &Policy, subject: &Subject<'_>) -> Judgement {
     Judgement::new(verdict, reason)
 }
 
+/// What the policy has done with a segment that stands like this, and the reason to tell.
 const fn usual(policy: &Policy, standing: Standing) -> (Action, Reason) {
     match standing {
         Standing::NewConnection | Standing::JoinKnown => (policy.default, Reason::Default),
